@@ -1,0 +1,61 @@
+/**
+ * @file
+ * TCP: listen, accept, connect by address. What is connected is a stream; see stream.h.
+ */
+#ifndef FERRY_TCP_H
+#define FERRY_TCP_H
+
+#include <ferry/request.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Describe opening a listener. The address is reused after a restart (SO_REUSEADDR); set
+ * FERRY_REUSE_PORT in the request's flags to share it between sockets.
+ *
+ * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[in]  address  Local address; port 0 = the system chooses. NULL makes the request
+ *                      FERRY_E_INVALID at submit. @borrowed
+ * @param[in]  backlog  Connections that may wait to be accepted; 0 = 511. At most 65535.
+ * @completes handle = the listener, result = its port. Errors: FERRY_E_ADDRESS_IN_USE,
+ *   FERRY_E_ADDRESS_NOT_AVAILABLE, FERRY_E_ACCESS, FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES.
+ * @threads any  @since API 1
+ */
+FERRY_API void ferry_prepare_tcp_listen(ferry_request *request, const ferry_address *address,
+                                        uint32_t backlog);
+
+/**
+ * Describe accepting connections, multishot: each comes as a completion with FERRY_MORE and a new
+ * stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one.
+ * Out of descriptors or handles it sends one completion with FERRY_MORE and that status, waits, and
+ * goes on when there is room. One accept at a time may be pending on a listener (FERRY_E_BUSY).
+ *
+ * @param[out] request   Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[in]  listener  From @ref ferry_prepare_tcp_listen.
+ * @completes handle = the new stream (close it; unreaped ones are closed at shutdown). The final
+ *   completion of a multishot accept names the listener. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE,
+ *   FERRY_E_WRONG_KIND, FERRY_E_BUSY, FERRY_E_CLOSED, FERRY_E_CANCELED, FERRY_E_TIMED_OUT,
+ *   FERRY_E_NO_DESCRIPTORS and FERRY_E_NO_HANDLES (with FERRY_MORE).
+ * @threads any  @since API 1
+ */
+FERRY_API void ferry_prepare_tcp_accept(ferry_request *request, ferry_handle listener);
+
+/**
+ * Describe opening a connection to an address. Nagle's algorithm is off (TCP_NODELAY).
+ *
+ * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[in]  address  The peer. NULL makes the request FERRY_E_INVALID at submit. @borrowed
+ * @completes handle = the new stream. Errors: FERRY_E_CONNECTION_REFUSED,
+ *   FERRY_E_CONNECTION_TIMED_OUT, FERRY_E_HOST_UNREACHABLE, FERRY_E_NETWORK_UNREACHABLE,
+ *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES, FERRY_E_CANCELED, FERRY_E_TIMED_OUT.
+ * @threads any  @since API 1
+ */
+FERRY_API void ferry_prepare_tcp_connect(ferry_request *request, const ferry_address *address);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
