@@ -49,7 +49,7 @@ typedef struct ferry_run_report {
     uint32_t struct_size;   /**< sizeof(ferry_run_report). */
     uint32_t left;          /**< Operations ready to run that the budget left over. */
     uint64_t completed;     /**< Completions made, those with FERRY_MORE included. */
-    uint64_t oldest_age_ns; /**< How long the oldest of those left over has been ready. */
+    uint64_t oldest_age_ns; /**< For how long there has been something left over. */
     uint64_t overrun_ns;    /**< By how much the budget was overrun; 0 if kept or none. */
 } ferry_run_report;
 

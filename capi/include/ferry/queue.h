@@ -167,8 +167,8 @@ FERRY_API int32_t ferry_queue_wait(ferry_queue *queue, ferry_completion *out, ui
                                    uint64_t timeout_ns);
 
 /**
- * Take completions and call each request's callback on this thread. A request without a callback, and
- * a posted message, is dropped here: use reap for those.
+ * Take completions and call each request's callback on this thread. A completion without a
+ * callback, a posted message among them, is dropped here and its lent buffer released.
  *
  * @param[in] queue      A queue in mode REAP.
  * @param[in] max        How many at most; 0 = all that wait now.

@@ -1,0 +1,32 @@
+// The frozen records: these numbers never change.
+#include <cstddef>
+
+#include <ferry.h>
+
+static_assert(sizeof(ferry_request) == 128);
+static_assert(offsetof(ferry_request, opcode) == 0);
+static_assert(offsetof(ferry_request, reserved) == 2);
+static_assert(offsetof(ferry_request, flags) == 4);
+static_assert(offsetof(ferry_request, tag) == 8);
+static_assert(offsetof(ferry_request, target) == 16);
+static_assert(offsetof(ferry_request, callback) == 24);
+static_assert(offsetof(ferry_request, user_data) == 32);
+static_assert(offsetof(ferry_request, deadline_ns) == 40);
+static_assert(offsetof(ferry_request, params) == 48);
+
+static_assert(sizeof(ferry_completion) == 64);
+static_assert(offsetof(ferry_completion, tag) == 0);
+static_assert(offsetof(ferry_completion, op) == 8);
+static_assert(offsetof(ferry_completion, result) == 16);
+static_assert(offsetof(ferry_completion, status) == 24);
+static_assert(offsetof(ferry_completion, os_error) == 28);
+static_assert(offsetof(ferry_completion, opcode) == 32);
+static_assert(offsetof(ferry_completion, reserved) == 34);
+static_assert(offsetof(ferry_completion, flags) == 36);
+static_assert(offsetof(ferry_completion, handle) == 40);
+static_assert(offsetof(ferry_completion, data) == 48);
+static_assert(offsetof(ferry_completion, buffer) == 56);
+
+static_assert(sizeof(ferry_address) == 32);
+static_assert(offsetof(ferry_address, bytes) == 8);
+static_assert(offsetof(ferry_address, reserved) == 24);

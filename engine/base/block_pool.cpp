@@ -1,0 +1,31 @@
+#include "base/block_pool.hpp"
+
+namespace ferry {
+
+BlockPool::~BlockPool() {
+    while (slabs_ != nullptr) {
+        Slab *next = slabs_->next;
+        allocator_.free(slabs_, kSlabSize);
+        slabs_ = next;
+    }
+}
+
+void *BlockPool::carve(size_t index) noexcept {
+    size_t size = (index + 1) * kGrain;
+    if (static_cast<size_t>(unused_end_ - unused_) < size) {
+        // What is left of the old slab is less than one block: not worth a list of its own.
+        void *memory = allocator_.allocate(kSlabSize);
+        if (memory == nullptr)
+            return nullptr;
+        Slab *slab = static_cast<Slab *>(memory);
+        slab->next = slabs_;
+        slabs_ = slab;
+        unused_ = static_cast<char *>(memory) + sizeof(Slab);
+        unused_end_ = static_cast<char *>(memory) + kSlabSize;
+    }
+    void *block = unused_;
+    unused_ += size;
+    return block;
+}
+
+} // namespace ferry

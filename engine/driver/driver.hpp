@@ -1,0 +1,219 @@
+// The only seam to the operating system.
+//
+// A shard owns one driver and calls it on its own thread (wake() alone may be called from any). The
+// runtime starts primitives; the driver completes each exactly once, at once or later from poll().
+// Completion is the common ground: a readiness driver (uv) does the call when the descriptor is ready, a
+// completion driver (io_uring) hands over the kernel's result, a simulated one makes it up. A function
+// stands here only if two drivers do it differently.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <ferry/address.h>
+
+#include "base/allocator.hpp"
+#include "base/block_pool.hpp"
+#include "base/id.hpp"
+#include "coro/fiber.hpp"
+
+namespace ferry::driver {
+
+class WorkerPool;
+struct Socket;
+
+struct Outcome {
+    int32_t status = 0;   // FERRY_OK or FERRY_E_...
+    int32_t os_error = 0; // The system's own number beside it.
+    int64_t result = 0;   // Bytes.
+};
+
+// Something started that has not ended yet.
+struct Primitive {
+    Outcome outcome;
+    coro::Wait *wait = nullptr; // Woken when it ends; null when it ended within its start call.
+    bool active = false;        // From start to complete().
+
+    void complete(Outcome with) noexcept {
+        FERRY_ASSERT(active);
+        outcome = with;
+        active = false;
+        if (coro::Wait *waiting = wait) {
+            wait = nullptr;
+            waiting->wake();
+        }
+    }
+};
+
+// Bytes from a stream: into memory, or where memory is null into a buffer lent when data arrives.
+// outcome.result = bytes, 0 = end of stream. With every buffer lent it ends with FERRY_E_FULL.
+struct Receive : Primitive {
+    void *memory = nullptr;
+    size_t size = 0;
+    uint64_t buffer = 0; // Out: the lent buffer's id; memory is then its address.
+};
+
+// One connection from a listener.
+struct Accept : Primitive {
+    Socket *socket = nullptr; // Out.
+};
+
+// One connection to an address.
+struct Connect : Primitive {
+    ferry_address address = {};
+    Socket *socket = nullptr; // Out; the driver's own while active.
+};
+
+// A whole file.
+struct FileLoad : Primitive {
+    const char *path = nullptr; // Copied by the driver: a cancelled load may outlive its operation.
+    uint64_t size_max = 0;
+    void *data = nullptr; // Out: from Host::allocate_load(); outcome.result bytes, null if 0.
+    void *job = nullptr;  // The driver's own while active.
+};
+
+// A part of the bytes waiting to be sent on a stream.
+struct Outgoing {
+    Outgoing *next = nullptr;
+    const char *data = nullptr;
+    size_t size = 0;
+    size_t taken = 0; // By the system.
+    Outcome outcome;
+    coro::Wait *wait = nullptr;
+    coro::Fiber *fiber = nullptr;
+};
+
+// A listener or a connected stream, made by the driver, which keeps its own part behind this one. The
+// runtime's part lives here too, because an idle connection is counted in bytes: one block for all.
+struct Socket {
+    Socket() noexcept : receive() {}
+
+    union {
+        Receive receive; // A stream's: one at a time.
+        Accept accept;   // A listener's: one at a time.
+    };
+
+    coro::Fiber *reader = nullptr; // The operation that receives or accepts.
+
+    // Sends, in submission order; the front one may be partly taken.
+    Outgoing *unsent = nullptr;
+    Outgoing *unsent_last = nullptr;
+    Socket *next_dirty = nullptr; // In the shard's list of sockets to flush.
+    bool dirty = false;
+    bool sending = false; // The driver owes us a Host::sent().
+
+    bool is_listener = false;
+    bool closing = false;      // No new operation may take hold.
+    uint32_t holds = 0;        // Operations at work on it.
+    coro::Wait *closer = nullptr; // The close operation, waiting for the holds to go.
+    uint64_t handle = 0;
+};
+
+struct Span {
+    void *data = nullptr;
+    size_t size = 0;
+};
+
+struct ConstSpan {
+    const void *data;
+    size_t size;
+};
+
+// Most spans in one send call.
+constexpr size_t kSendSpansMax = 64;
+
+// What a driver may ask of the shard that owns it; all on the shard's thread unless it says otherwise.
+class Host {
+  public:
+    // Memory for the next receive, empty when everything is lent; lend() turns its beginning into a
+    // lent buffer and returns the id.
+    virtual Span lend_space() noexcept = 0;
+    virtual uint64_t lend(size_t used) noexcept = 0;
+
+    // Memory for a loaded file, counted against the engine's ceiling. Any thread.
+    virtual Outcome allocate_load(size_t size, void **memory) noexcept = 0;
+    virtual void free_load(void *memory, size_t size) noexcept = 0;
+
+    // The send in progress has ended: outcome.result bytes were taken, maybe none yet.
+    virtual void sent(Socket &socket, Outcome outcome) noexcept = 0;
+
+    // After every event: run what it made ready. False when the time is used up: leave the remaining
+    // events for the next poll.
+    virtual bool run_ready() noexcept = 0;
+
+    // The time is used up already: deliver nothing, it must come again.
+    bool out_of_time() const noexcept { return out_of_time_; }
+
+    // Any thread: the driver has something to deliver in its next poll().
+    virtual void nudge() noexcept = 0;
+
+  protected:
+    ~Host() = default;
+    bool out_of_time_ = false;
+};
+
+// What a driver is made from.
+struct Environment {
+    Host &host;
+    WorkerPool &workers;
+    const Allocator &allocator;
+    BlockPool &blocks;
+};
+
+class Driver {
+  public:
+    // Free it; every socket is closed, or the process is a fork's child and it was abandoned.
+    virtual void dispose() noexcept = 0;
+    Driver(const Driver &) = delete;
+    Driver &operator=(const Driver &) = delete;
+
+    virtual const char *name() const noexcept = 0;
+
+    // Monotonic nanoseconds. Any thread.
+    virtual uint64_t now_ns() const noexcept = 0;
+
+    // Deliver what has happened; wait for it until the given time, 0 = do not wait.
+    virtual void poll(uint64_t until_ns) noexcept = 0;
+
+    // End the wait of a poll, now or the next one. Any thread, also none of ours.
+    virtual void wake() noexcept = 0;
+
+    // Readable when poll(0) would deliver something; keep_until() adds a time to that.
+    virtual int descriptor() const noexcept = 0;
+    virtual void keep_until(uint64_t until_ns) noexcept = 0;
+
+    // Open a listener, at once. outcome.result = its port.
+    virtual Outcome listen(const ferry_address &address, uint32_t backlog, bool reuse_port,
+                           Socket **socket) noexcept = 0;
+
+    // Each start_ makes the primitive active; each cancel_ makes an active one complete early with
+    // FERRY_E_CANCELED, now or later: until then its memory is in use.
+    virtual void start_accept(Socket &listener) noexcept = 0;
+    virtual void cancel_accept(Socket &listener) noexcept = 0;
+    virtual void start_connect(Connect &connect) noexcept = 0;
+    virtual void cancel_connect(Connect &connect) noexcept = 0;
+    virtual void start_receive(Socket &stream) noexcept = 0;
+    virtual void cancel_receive(Socket &stream) noexcept = 0;
+    virtual void start_load(FileLoad &load) noexcept = 0;
+    virtual void cancel_load(FileLoad &load) noexcept = 0;
+
+    // Give the system what it takes of these bytes now. True: done, outcome is set. False: later, by
+    // Host::sent(); the spans' memory stays in use until then, the array does not.
+    virtual bool send(Socket &stream, const ConstSpan *spans, size_t count,
+                      Outcome *outcome) noexcept = 0;
+    // Stop a send in progress; Host::sent() still comes, now or later.
+    virtual void cancel_send(Socket &stream) noexcept = 0;
+
+    // Close for good; nothing is active on it. The socket's memory is the driver's again.
+    virtual void close(Socket &socket) noexcept = 0;
+
+    // In a fork's child: close the descriptor, touch nothing that the parent shares.
+    virtual void abandon(Socket &socket) noexcept = 0;
+    virtual void abandon_all() noexcept = 0;
+
+  protected:
+    Driver() = default;
+    ~Driver() = default;
+};
+
+} // namespace ferry::driver

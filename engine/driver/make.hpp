@@ -1,0 +1,11 @@
+// Which driver a shard gets.
+#pragma once
+
+#include "driver/driver.hpp"
+
+namespace ferry::driver {
+
+// FERRY_OK, FERRY_E_NO_MEMORY or FERRY_E_NO_DESCRIPTORS.
+ferry_status make(const Environment &environment, Driver **driver) noexcept;
+
+} // namespace ferry::driver

@@ -1,0 +1,122 @@
+#include "driver/os.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <new>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace ferry::os {
+
+uint64_t now_ns() noexcept {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void *Thread::entry(void *self) {
+    auto *thread = static_cast<Thread *>(self);
+    thread->run_(thread->argument_);
+    return nullptr;
+}
+
+bool Thread::start(const char *name, void (*run)(void *), void *argument) noexcept {
+    run_ = run;
+    argument_ = argument;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    // Inherited by the new thread: there is no moment in which it could take a signal.
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t handle;
+    int error = pthread_create(&handle, nullptr, entry, this);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (error != 0)
+        return false;
+    pthread_setname_np(handle, name);
+    handle_ = static_cast<uint64_t>(handle);
+    started_ = true;
+    return true;
+}
+
+void Thread::join() noexcept {
+    if (!started_)
+        return;
+    pthread_join(static_cast<pthread_t>(handle_), nullptr);
+    started_ = false;
+}
+
+ferry_status Event::open() noexcept {
+    descriptor_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (descriptor_ >= 0)
+        return FERRY_OK;
+    return errno == ENOMEM ? FERRY_E_NO_MEMORY : FERRY_E_NO_DESCRIPTORS;
+}
+
+void Event::close() noexcept {
+    if (descriptor_ >= 0)
+        ::close(descriptor_);
+    descriptor_ = -1;
+}
+
+void Event::signal() noexcept {
+    uint64_t one = 1;
+    // It can only fail when 2^64 - 2 signals wait: then it is readable anyway.
+    [[maybe_unused]] ssize_t written = write(descriptor_, &one, sizeof one);
+}
+
+void Event::clear() noexcept {
+    uint64_t count;
+    [[maybe_unused]] ssize_t got = read(descriptor_, &count, sizeof count);
+}
+
+bool Event::wait(uint64_t timeout_ns) noexcept {
+    pollfd watched = {descriptor_, POLLIN, 0};
+    timespec timeout;
+    timeout.tv_sec = static_cast<time_t>(timeout_ns / 1000000000u);
+    timeout.tv_nsec = static_cast<long>(timeout_ns % 1000000000u);
+    return ppoll(&watched, 1, timeout_ns == UINT64_MAX ? nullptr : &timeout, nullptr) > 0;
+}
+
+bool ForkMark::open() noexcept {
+    long page = sysconf(_SC_PAGESIZE);
+    void *memory = mmap(nullptr, static_cast<size_t>(page), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    if (madvise(memory, static_cast<size_t>(page), MADV_WIPEONFORK) != 0) {
+        munmap(memory, static_cast<size_t>(page));
+        return false;
+    }
+    word_ = new (memory) std::atomic<uint32_t>(1);
+    return true;
+}
+
+void ForkMark::close() noexcept {
+    if (word_ != nullptr)
+        munmap(word_, static_cast<size_t>(sysconf(_SC_PAGESIZE)));
+    word_ = nullptr;
+}
+
+bool descriptors_left(int count) noexcept {
+    constexpr int kMost = 16;
+    int opened[kMost];
+    int number = 0;
+    while (number < count && number < kMost) {
+        int descriptor = eventfd(0, EFD_CLOEXEC);
+        if (descriptor < 0)
+            break;
+        opened[number++] = descriptor;
+    }
+    for (int i = 0; i < number; ++i)
+        ::close(opened[i]);
+    return number >= count;
+}
+
+} // namespace ferry::os

@@ -1,0 +1,197 @@
+// Files: libuv's synchronous calls on the engine's workers, a whole load as one job.
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include <fcntl.h>
+
+#include <ferry/status.h>
+
+#include "driver/uv/status.hpp"
+#include "driver/uv/uv_driver.hpp"
+
+namespace ferry::driver::uv {
+
+void UvDriver::start_load(FileLoad &load) noexcept {
+    size_t path = std::strlen(load.path) + 1;
+    size_t block = sizeof(LoadJob) + path;
+    void *memory = environment_.blocks.allocate(block);
+    if (memory == nullptr) {
+        load.complete({.status = FERRY_E_NO_MEMORY});
+        return;
+    }
+    auto *job = ::new (memory) LoadJob();
+    job->run = run_load;
+    job->driver = this;
+    job->load = &load;
+    job->size_max = load.size_max;
+    job->block = block;
+    std::memcpy(job->path(), load.path, path);
+    load.job = job;
+    ++loads_;
+    if (environment_.workers.submit(job))
+        return;
+    free_job(job);
+    load.complete({.status = FERRY_E_NO_MEMORY}); // No thread to be had.
+}
+
+void UvDriver::cancel_load(FileLoad &load) noexcept {
+    auto *job = static_cast<LoadJob *>(load.job);
+    job->load = nullptr;
+    if (environment_.workers.withdraw(job))
+        free_job(job);
+    else
+        environment_.workers.count_detached(1); // Until it comes back; nothing of the host's is in it.
+    load.complete({.status = FERRY_E_CANCELED});
+}
+
+void UvDriver::free_job(LoadJob *job) noexcept {
+    --loads_;
+    environment_.blocks.free(job, job->block);
+}
+
+// Nobody wants it any more.
+void UvDriver::drop_result(LoadJob &job) noexcept {
+    if (job.data != nullptr)
+        environment_.host.free_load(job.data, static_cast<size_t>(job.outcome.result));
+    job.data = nullptr;
+}
+
+// On a worker.
+void UvDriver::run_load(Job *base) {
+    auto *job = static_cast<LoadJob *>(base);
+    read_file(*job);
+    UvDriver &driver = *job->driver;
+    driver.done_.push(job); // From here on the job is the shard's.
+    driver.environment_.host.nudge();
+}
+
+void UvDriver::finish_loads() noexcept {
+    LoadJob *job = done_.take_all();
+    while (job != nullptr) {
+        LoadJob *next = job->next_done;
+        if (FileLoad *load = job->load) {
+            load->data = job->data;
+            load->complete(job->outcome);
+        } else {
+            environment_.workers.count_detached(-1);
+            drop_result(*job);
+        }
+        free_job(job);
+        job = next;
+    }
+}
+
+namespace {
+
+// Memory that a file is read into; grows while the file does.
+struct Growing {
+    Host &host;
+    char *data = nullptr;
+    size_t size = 0;
+
+    Outcome resize(size_t wanted) {
+        void *memory;
+        Outcome outcome = host.allocate_load(wanted, &memory);
+        if (outcome.status != FERRY_OK)
+            return outcome;
+        if (data != nullptr)
+            std::memcpy(memory, data, wanted < size ? wanted : size);
+        drop();
+        data = static_cast<char *>(memory);
+        size = wanted;
+        return {};
+    }
+    void drop() {
+        if (data != nullptr)
+            host.free_load(data, size);
+        data = nullptr;
+        size = 0;
+    }
+};
+
+// A libuv file call made at once: its result, or a negative error.
+template <class Call> ssize_t at_once(Call &&call) {
+    uv_fs_t request;
+    call(&request);
+    ssize_t result = request.result;
+    uv_fs_req_cleanup(&request);
+    return result;
+}
+
+ssize_t read_some(uv_file file, char *data, size_t size) {
+    uv_buf_t buffer = uv_buf_init(data, static_cast<unsigned>(size < (1u << 30) ? size : 1u << 30));
+    return at_once([&](uv_fs_t *r) { uv_fs_read(nullptr, r, file, &buffer, 1, -1, nullptr); });
+}
+
+// What fstat says of its size is where to begin: files of /proc say 0, and a file may change meanwhile.
+Outcome read_all(uv_file file, uint64_t expected, uint64_t size_max, Growing &memory) {
+    size_t used = 0;
+    if (expected > size_max)
+        return {.status = FERRY_E_LIMIT};
+    if (expected > 0) {
+        Outcome outcome = memory.resize(static_cast<size_t>(expected));
+        if (outcome.status != FERRY_OK)
+            return outcome;
+    }
+    for (;;) {
+        char beyond[4096];
+        bool full = used == memory.size;
+        ssize_t got = full ? read_some(file, beyond, sizeof beyond)
+                           : read_some(file, memory.data + used, memory.size - used);
+        if (got == UV_EINTR)
+            continue;
+        if (got < 0)
+            return outcome_of(static_cast<int>(-got));
+        if (got == 0)
+            break;
+        auto bytes = static_cast<size_t>(got);
+        if (used + bytes > size_max)
+            return {.status = FERRY_E_LIMIT};
+        if (full) {
+            size_t room = memory.size * 2 > used + bytes ? memory.size * 2 : used + bytes;
+            if (room > size_max)
+                room = static_cast<size_t>(size_max);
+            Outcome outcome = memory.resize(room);
+            if (outcome.status != FERRY_OK)
+                return outcome;
+            std::memcpy(memory.data + used, beyond, bytes);
+        }
+        used += bytes;
+    }
+    if (used == 0)
+        memory.drop();
+    else if (used < memory.size) {
+        Outcome outcome = memory.resize(used); // The block's size is what it will be freed by.
+        if (outcome.status != FERRY_OK)
+            return outcome;
+    }
+    return {.result = static_cast<int64_t>(used)};
+}
+
+} // namespace
+
+void UvDriver::read_file(LoadJob &job) {
+    ssize_t opened = at_once(
+        [&](uv_fs_t *r) { uv_fs_open(nullptr, r, job.path(), O_RDONLY | O_CLOEXEC, 0, nullptr); });
+    if (opened < 0) {
+        job.outcome = outcome_of(static_cast<int>(-opened));
+        return;
+    }
+    auto file = static_cast<uv_file>(opened);
+    uint64_t size = 0;
+    ssize_t error = at_once([&](uv_fs_t *r) {
+        uv_fs_fstat(nullptr, r, file, nullptr);
+        size = r->statbuf.st_size;
+    });
+    Growing memory{job.driver->environment_.host};
+    job.outcome = error < 0 ? outcome_of(static_cast<int>(-error))
+                            : read_all(file, size, job.size_max, memory);
+    at_once([&](uv_fs_t *r) { uv_fs_close(nullptr, r, file, nullptr); });
+    if (job.outcome.status == FERRY_OK)
+        job.data = memory.data;
+    else
+        memory.drop();
+}
+
+} // namespace ferry::driver::uv

@@ -1,0 +1,145 @@
+// The loop: opening, waiting, waking, closing, and what a forked child does instead.
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <ferry/status.h>
+
+#include "driver/make.hpp"
+#include "driver/os.hpp"
+#include "driver/uv/status.hpp"
+#include "driver/uv/uv_driver.hpp"
+
+namespace ferry::driver {
+
+ferry_status make(const Environment &environment, Driver **driver) noexcept {
+    auto *made = environment.allocator.create<uv::UvDriver>(environment);
+    if (made == nullptr)
+        return FERRY_E_NO_MEMORY;
+    ferry_status status = made->open();
+    if (status != FERRY_OK) {
+        made->dispose();
+        return status;
+    }
+    *driver = made;
+    return FERRY_OK;
+}
+
+} // namespace ferry::driver
+
+namespace ferry::driver::uv {
+
+// What a loop opens at most: its epoll set, two signal pipes (one of them once a process), an eventfd, our
+// timer.
+static constexpr int kDescriptorsNeeded = 8;
+
+static ferry_status failure(int uv_error) { return outcome_of(-uv_error).status; }
+
+ferry_status UvDriver::open() noexcept {
+    // libuv aborts where it finds no descriptor for its signal pipe.
+    if (!os::descriptors_left(kDescriptorsNeeded))
+        return FERRY_E_NO_DESCRIPTORS;
+    int error = uv_loop_init(&loop_);
+    if (error != 0)
+        return failure(error);
+    loop_open_ = true;
+    timer_.data = nullptr;
+    wake_.data = nullptr;
+    error = uv_async_init(&loop_, &wake_, on_wake);
+    if (error != 0)
+        return failure(error);
+    wake_.data = this;
+    timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (timer_fd_ < 0)
+        return outcome_of(errno).status;
+    error = uv_poll_init(&loop_, &timer_, timer_fd_);
+    if (error != 0)
+        return failure(error);
+    timer_.data = this;
+    error = uv_poll_start(&timer_, UV_READABLE, on_timer);
+    return error != 0 ? failure(error) : FERRY_OK;
+}
+
+void UvDriver::dispose() noexcept {
+    while (LoadJob *job = done_.take_all()) {
+        while (job != nullptr) {
+            LoadJob *next = job->next_done;
+            drop_result(*job);
+            free_job(job);
+            job = next;
+        }
+    }
+    if (loop_open_ && !abandoned_) {
+        if (wake_.data != nullptr)
+            uv_close(reinterpret_cast<uv_handle_t *>(&wake_), nullptr);
+        if (timer_.data != nullptr)
+            uv_close(reinterpret_cast<uv_handle_t *>(&timer_), nullptr);
+        while (uv_loop_close(&loop_) == UV_EBUSY)
+            uv_run(&loop_, UV_RUN_NOWAIT);
+    }
+    if (timer_fd_ >= 0)
+        ::close(timer_fd_);
+    const Allocator &allocator = environment_.allocator;
+    allocator.destroy(this);
+}
+
+uint64_t UvDriver::now_ns() const noexcept { return os::now_ns(); }
+
+void UvDriver::poll(uint64_t until_ns) noexcept {
+    if (until_ns != 0 && !done_.empty())
+        until_ns = 0;
+    if (until_ns != 0)
+        keep_until(until_ns);
+    uv_run(&loop_, until_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+    finish_loads();
+}
+
+// libuv's own timers count milliseconds; a timerfd keeps nanoseconds and is in its epoll set. It is only
+// ever set earlier: when it fires too early for what is wanted now, the shard waits once more.
+void UvDriver::keep_until(uint64_t until_ns) noexcept {
+    if (until_ns >= timer_at_ns_)
+        return;
+    itimerspec when = {};
+    when.it_value.tv_sec = static_cast<time_t>(until_ns / 1000000000u);
+    when.it_value.tv_nsec = static_cast<long>(until_ns % 1000000000u);
+    if (timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr) == 0)
+        timer_at_ns_ = until_ns;
+}
+
+void UvDriver::on_timer(uv_poll_t *handle, int, int) {
+    auto *self = static_cast<UvDriver *>(handle->data);
+    uint64_t expirations;
+    [[maybe_unused]] ssize_t got = read(self->timer_fd_, &expirations, sizeof expirations);
+    self->timer_at_ns_ = UINT64_MAX;
+}
+
+void UvDriver::wake() noexcept { uv_async_send(&wake_); }
+
+void UvDriver::on_wake(uv_async_t *) {} // That poll() returns is all.
+
+int UvDriver::descriptor() const noexcept { return uv_backend_fd(&loop_); }
+
+// ---- in a fork's child --------------------------------------------------------------------------
+
+void UvDriver::abandon(Socket &socket) noexcept { ::close(static_cast<UvSocket &>(socket).fd); }
+
+// The child shares the parent's epoll set: uv_close would take the parent's sockets out of it. So its
+// copies of the descriptors are closed one by one, and libuv is not called at all. The fields are
+// private but part of libuv 1's frozen ABI.
+void UvDriver::abandon_all() noexcept {
+    abandoned_ = true;
+    for (UvSocket *socket = connecting_; socket != nullptr; socket = socket->next_connecting)
+        ::close(socket->fd);
+    if (!loop_open_)
+        return;
+    ::close(loop_.backend_fd);
+    ::close(loop_.async_io_watcher.fd);
+    ::close(loop_.signal_pipefd[0]);
+    ::close(loop_.signal_pipefd[1]);
+    std::free(loop_.watchers);
+}
+
+} // namespace ferry::driver::uv

@@ -1,0 +1,113 @@
+// The portable driver: libuv's loop and readiness, the socket calls our own.
+//
+// uv_poll_t rather than uv_tcp_t: a uv_write cannot be cancelled in any release, so a send could not end
+// at its deadline without closing the stream; libuv's listener closes connections when descriptors run
+// out; and our own send() takes MSG_NOSIGNAL, so SIGPIPE never has to be masked. See
+// docs/design/001-readiness.md.
+#pragma once
+
+#include <uv.h>
+
+#include "base/lists.hpp"
+#include "driver/driver.hpp"
+#include "driver/worker_pool.hpp"
+
+namespace ferry::driver::uv {
+
+class UvDriver;
+
+// A socket and the watch on its descriptor.
+struct UvSocket final : Socket {
+    UvSocket(UvDriver &owner, int descriptor) : driver(owner), fd(descriptor) {}
+
+    UvDriver &driver;
+    int fd;
+    // What libuv watches for now: UV_READABLE, UV_WRITABLE. Reading stays watched after a receive has
+    // ended, since most often the next one follows; an event that nobody wants switches it off.
+    int watched = 0;
+    Connect *connecting = nullptr;
+    UvSocket *next_connecting = nullptr;
+    uv_poll_t poll;
+};
+
+// A whole-file load on a worker. It outlives a cancelled operation.
+struct LoadJob final : Job {
+    UvDriver *driver = nullptr;
+    FileLoad *load = nullptr; // Null: nobody waits any more. The shard's thread only.
+    uint64_t size_max = 0;
+    Outcome outcome;
+    void *data = nullptr;
+    size_t block = 0; // Size of this block, the path behind it included.
+    LoadJob *next_done = nullptr;
+
+    char *path() noexcept { return reinterpret_cast<char *>(this + 1); }
+};
+
+class UvDriver final : public Driver {
+  public:
+    explicit UvDriver(const Environment &environment) : environment_(environment) {}
+    ferry_status open() noexcept;
+
+    const char *name() const noexcept override { return "uv"; }
+    void dispose() noexcept override;
+    uint64_t now_ns() const noexcept override;
+    void poll(uint64_t until_ns) noexcept override;
+    void wake() noexcept override;
+    int descriptor() const noexcept override;
+    void keep_until(uint64_t until_ns) noexcept override;
+
+    Outcome listen(const ferry_address &address, uint32_t backlog, bool reuse_port,
+                   Socket **socket) noexcept override;
+    void start_accept(Socket &listener) noexcept override;
+    void cancel_accept(Socket &listener) noexcept override;
+    void start_connect(Connect &connect) noexcept override;
+    void cancel_connect(Connect &connect) noexcept override;
+    void start_receive(Socket &stream) noexcept override;
+    void cancel_receive(Socket &stream) noexcept override;
+    bool send(Socket &stream, const ConstSpan *spans, size_t count,
+              Outcome *outcome) noexcept override;
+    void cancel_send(Socket &stream) noexcept override;
+    void close(Socket &socket) noexcept override;
+
+    void start_load(FileLoad &load) noexcept override;
+    void cancel_load(FileLoad &load) noexcept override;
+
+    void abandon(Socket &socket) noexcept override;
+    void abandon_all() noexcept override;
+
+  private:
+    ~UvDriver() = default;
+    friend class ferry::Allocator;
+
+    static void on_socket(uv_poll_t *handle, int status, int events);
+    static void on_timer(uv_poll_t *handle, int status, int events);
+    static void on_wake(uv_async_t *handle);
+    static void run_load(Job *job);
+    static void read_file(LoadJob &job);
+
+    Outcome make_socket(int fd, UvSocket **socket) noexcept;
+    void watch(UvSocket &socket, int events) noexcept;
+    void readable(UvSocket &socket) noexcept;
+    void writable(UvSocket &socket) noexcept;
+    void accept_ready(UvSocket &listener) noexcept;
+    void receive_ready(UvSocket &stream) noexcept;
+    void connect_ready(UvSocket &socket) noexcept;
+    void forget_connect(UvSocket &socket) noexcept;
+    void finish_loads() noexcept;
+    void free_job(LoadJob *job) noexcept;
+    void drop_result(LoadJob &job) noexcept;
+
+    Environment environment_;
+    uv_loop_t loop_;
+    uv_async_t wake_;
+    uv_poll_t timer_;
+    int timer_fd_ = -1;
+    uint64_t timer_at_ns_ = UINT64_MAX; // When timer_fd_ fires; may be earlier than needed.
+    bool loop_open_ = false;
+    bool abandoned_ = false;
+    UvSocket *connecting_ = nullptr;
+    Mailbox<LoadJob, &LoadJob::next_done> done_;
+    uint32_t loads_ = 0; // Jobs not come back yet.
+};
+
+} // namespace ferry::driver::uv

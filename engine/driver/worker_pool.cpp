@@ -1,0 +1,122 @@
+#include "driver/worker_pool.hpp"
+
+#include <chrono>
+
+namespace ferry::driver {
+
+WorkerPool::~WorkerPool() {
+    if (threads_ == nullptr)
+        return;
+    for (uint32_t i = 0; i < started_; ++i)
+        threads_[i].join();
+    allocator_.free_array(threads_, threads_max_);
+}
+
+bool WorkerPool::grow() noexcept {
+    if (started_ == threads_max_)
+        return false;
+    if (threads_ == nullptr) {
+        threads_ = allocator_.allocate_array<os::Thread>(threads_max_);
+        if (threads_ == nullptr)
+            return false;
+    }
+    if (!threads_[started_].start("ferry-worker", entry, this))
+        return false;
+    ++started_;
+    ++alive_;
+    return true;
+}
+
+bool WorkerPool::submit(Job *job) noexcept {
+    bool signal = false;
+    {
+        std::lock_guard<std::mutex> guard(mutex_);
+        if (stopping_)
+            return false;
+        jobs_.push(job);
+        ++queued_;
+        if (idle_ > woken_) {
+            ++woken_;
+            signal = true;
+        } else if (queued_ > woken_ && !grow() && alive_ == 0) {
+            jobs_.remove(job);
+            --queued_;
+            return false;
+        }
+    }
+    if (signal)
+        work_arrived_.notify_one();
+    return true;
+}
+
+bool WorkerPool::withdraw(Job *job) noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    if (!jobs_.remove(job))
+        return false;
+    --queued_;
+    return true;
+}
+
+void WorkerPool::count_detached(int change) noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    detached_ += change;
+}
+
+void WorkerPool::entry(void *pool) { static_cast<WorkerPool *>(pool)->work(); }
+
+void WorkerPool::work() noexcept {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+        while (Job *job = jobs_.pop()) {
+            --queued_;
+            lock.unlock();
+            job->run(job);
+            lock.lock();
+        }
+        if (stopping_)
+            break;
+        ++idle_;
+        work_arrived_.wait(lock);
+        --idle_;
+        if (woken_ > 0)
+            --woken_;
+    }
+    --alive_;
+    thread_ended_.notify_all();
+}
+
+bool WorkerPool::stop(uint64_t until_ns) noexcept {
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        stopping_ = true;
+        work_arrived_.notify_all();
+        while (alive_ != 0) {
+            uint64_t now = os::now_ns();
+            if (until_ns != UINT64_MAX && now >= until_ns)
+                return false;
+            // Far ends are waited for in pieces: chrono overflows on them.
+            uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
+            thread_ended_.wait_for(lock, std::chrono::nanoseconds(left));
+        }
+    }
+    for (uint32_t i = 0; i < started_; ++i)
+        threads_[i].join();
+    return true;
+}
+
+void WorkerPool::discard() noexcept {
+    allocator_.free_array(threads_, threads_max_);
+    allocator_.free(this, sizeof(WorkerPool));
+}
+
+uint32_t WorkerPool::alive() noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return alive_;
+}
+
+uint32_t WorkerPool::detached() noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return detached_ > 0 ? static_cast<uint32_t>(detached_) : 0;
+}
+
+} // namespace ferry::driver

@@ -1,0 +1,68 @@
+// The engine's own threads for calls that block.
+//
+// libuv's pool is not used: it outlives the loop, is sized by an environment variable and aborts when a
+// thread is refused. Threads start when there is work for them, up to the ceiling. A job runs once
+// begun; one that has not begun can be withdrawn.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include "base/allocator.hpp"
+#include "base/lists.hpp"
+#include "driver/os.hpp"
+
+namespace ferry::driver {
+
+struct Job {
+    Job *next = nullptr;
+    void (*run)(Job *job) = nullptr; // On a worker; afterwards the pool does not touch the job.
+};
+
+class WorkerPool {
+  public:
+    WorkerPool(const Allocator &allocator, uint32_t threads_max)
+        : allocator_(allocator), threads_max_(threads_max) {}
+    ~WorkerPool();
+
+    // False: no thread could be started and there is none.
+    bool submit(Job *job) noexcept;
+
+    // True: it had not begun and will not.
+    bool withdraw(Job *job) noexcept;
+
+    // A job whose operation has ended already is still held by the system (or has returned).
+    void count_detached(int change) noexcept;
+
+    // Let the threads end when their work is done; false if some still work when the time is over.
+    bool stop(uint64_t until_ns) noexcept;
+
+    // In a fork's child: free the pool without touching what a vanished thread may have held.
+    void discard() noexcept;
+
+    uint32_t alive() noexcept;
+    uint32_t detached() noexcept;
+
+  private:
+    static void entry(void *pool);
+    void work() noexcept;
+    bool grow() noexcept;
+
+    const Allocator &allocator_;
+    const uint32_t threads_max_;
+    std::mutex mutex_;
+    std::condition_variable work_arrived_;
+    std::condition_variable thread_ended_;
+    Fifo<Job, &Job::next> jobs_;
+    os::Thread *threads_ = nullptr; // threads_max_ of them, allocated with the first job.
+    uint32_t started_ = 0;
+    uint32_t alive_ = 0;
+    uint32_t idle_ = 0;
+    uint32_t queued_ = 0;
+    uint32_t woken_ = 0; // Idle threads that were signalled and have not come round yet.
+    int detached_ = 0;
+    bool stopping_ = false;
+};
+
+} // namespace ferry::driver

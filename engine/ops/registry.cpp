@@ -1,0 +1,108 @@
+#include "ops/registry.hpp"
+
+#include <cstring>
+
+#include <ferry/opcode.h>
+#include <ferry/status.h>
+
+namespace ferry::ops {
+
+// ---- what a request alone shows -----------------------------------------------------------------
+
+static ferry_status check_address(const ferry_address &address) {
+    if (address.family != FERRY_IPV4 && address.family != FERRY_IPV6)
+        return FERRY_E_INVALID;
+    return address.reserved == 0 ? FERRY_OK : FERRY_E_UNSUPPORTED;
+}
+
+static ferry_status check_timer(const ferry_request &request) {
+    bool interval = request.params.timer.interval_ns != 0;
+    bool multishot = (request.flags & FERRY_MULTISHOT) != 0;
+    return interval == multishot ? FERRY_OK : FERRY_E_INVALID;
+}
+
+static ferry_status check_listen(const ferry_request &request) {
+    if (request.params.listen.backlog > 65535)
+        return FERRY_E_INVALID;
+    return check_address(request.params.listen.address);
+}
+
+static ferry_status check_connect(const ferry_request &request) {
+    return check_address(request.params.connect.address);
+}
+
+static ferry_status check_receive(const ferry_request &request) {
+    const ferry_receive_params &receive = request.params.receive;
+    if ((request.flags & FERRY_LEND) != 0)
+        return receive.buffer_u64 == 0 && receive.size == 0 ? FERRY_OK : FERRY_E_INVALID;
+    if ((request.flags & FERRY_MULTISHOT) != 0)
+        return FERRY_E_INVALID; // One buffer cannot hold what keeps coming.
+    if (receive.buffer == nullptr || receive.size == 0 || receive.size > INT64_MAX)
+        return FERRY_E_INVALID;
+    return FERRY_OK;
+}
+
+static ferry_status check_send(const ferry_request &request) {
+    const ferry_send_params &send = request.params.send;
+    if (send.data == nullptr || send.size == 0 || send.size > INT64_MAX)
+        return FERRY_E_INVALID;
+    bool copy = (request.flags & FERRY_COPY) != 0;
+    return copy && send.size > FERRY_COPY_MAX ? FERRY_E_LIMIT : FERRY_OK;
+}
+
+static const void *send_borrows(const ferry_request &request, size_t *size) {
+    if ((request.flags & FERRY_COPY) != 0)
+        *size = static_cast<size_t>(request.params.send.size);
+    return request.params.send.data;
+}
+
+static ferry_status check_load(const ferry_request &request) {
+    const char *path = request.params.load.path;
+    if (path == nullptr || *path == '\0')
+        return FERRY_E_INVALID;
+    return strnlen(path, FERRY_PATH_MAX + 1) > FERRY_PATH_MAX ? FERRY_E_NAME_TOO_LONG : FERRY_OK;
+}
+
+static const void *load_borrows(const ferry_request &request, size_t *size) {
+    *size = std::strlen(request.params.load.path) + 1;
+    return request.params.load.path;
+}
+
+// ---- the table ----------------------------------------------------------------------------------
+
+static constexpr uint32_t kListener = target_bit(Kind::listener);
+static constexpr uint32_t kStream = target_bit(Kind::stream);
+
+struct Table {
+    constexpr Table() {
+        entries[FERRY_OP_NOP] = {.start = nop};
+        entries[FERRY_OP_HANDLE_CLOSE] = {.start = handle_close, .targets = kListener | kStream};
+        entries[FERRY_OP_TIMER] = {
+            .start = timer, .flags = FERRY_MULTISHOT, .words = 2, .timed = true, .check = check_timer};
+        entries[FERRY_OP_TCP_LISTEN] = {
+            .start = tcp_listen, .flags = FERRY_REUSE_PORT, .words = 5, .check = check_listen};
+        entries[FERRY_OP_TCP_ACCEPT] = {
+            .start = tcp_accept, .flags = FERRY_MULTISHOT, .targets = kListener};
+        entries[FERRY_OP_TCP_CONNECT] = {.start = tcp_connect, .words = 4, .check = check_connect};
+        entries[FERRY_OP_STREAM_RECEIVE] = {.start = stream_receive,
+                                            .flags = FERRY_MULTISHOT | FERRY_LEND,
+                                            .targets = kStream,
+                                            .words = 2,
+                                            .check = check_receive};
+        entries[FERRY_OP_STREAM_SEND] = {.start = stream_send,
+                                         .flags = FERRY_COPY,
+                                         .targets = kStream,
+                                         .words = 2,
+                                         .check = check_send,
+                                         .borrowed = send_borrows};
+        entries[FERRY_OP_FILE_LOAD] = {
+            .start = file_load, .words = 2, .check = check_load, .borrowed = load_borrows};
+    }
+    OpTable entries = {};
+};
+
+static constexpr Table kTable;
+
+const OpTable &table() noexcept { return kTable.entries; }
+
+} // namespace ferry::ops

@@ -1,0 +1,20 @@
+// All operations, by opcode.
+#pragma once
+
+#include "runtime/operation.hpp"
+
+namespace ferry::ops {
+
+const OpTable &table() noexcept;
+
+Operation nop(Op *op);
+Operation handle_close(Op *op);
+Operation timer(Op *op);
+Operation tcp_listen(Op *op);
+Operation tcp_accept(Op *op);
+Operation tcp_connect(Op *op);
+Operation stream_receive(Op *op);
+Operation stream_send(Op *op);
+Operation file_load(Op *op);
+
+} // namespace ferry::ops

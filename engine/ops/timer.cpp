@@ -1,0 +1,31 @@
+// Timers. params.timer.delay_ns is the absolute time of the first expiry here.
+#include "ops/registry.hpp"
+#include "ops/waits.hpp"
+
+namespace ferry::ops {
+
+Operation timer(Op *op) {
+    uint64_t interval = op->params.timer.interval_ns;
+    uint64_t expiry = op->params.timer.delay_ns;
+    for (;;) {
+        co_await SleepWait(op, expiry);
+        if (op->interrupted != 0)
+            co_return interrupted(op);
+        if (interval == 0)
+            co_return Ending{.result = 1};
+        // As often as it has expired by now, in one completion.
+        for (;;) {
+            uint64_t late = op->shard->now_ns() - expiry;
+            auto expiries = static_cast<int64_t>(late / interval + 1);
+            if (op->shard->emit(op, Ending{.result = expiries})) {
+                expiry += static_cast<uint64_t>(expiries) * interval;
+                break;
+            }
+            co_await room(op);
+            if (op->interrupted != 0)
+                co_return interrupted(op);
+        }
+    }
+}
+
+} // namespace ferry::ops

@@ -1,0 +1,206 @@
+// What operations co_await. Each wait lives in the coroutine's frame while it is suspended.
+#pragma once
+
+#include <coroutine>
+
+#include <ferry/status.h>
+
+#include "coro/fiber.hpp"
+#include "driver/driver.hpp"
+#include "runtime/op.hpp"
+#include "runtime/shard.hpp"
+
+namespace ferry::ops {
+
+// A primitive of the driver, by how it is started and cancelled. Interrupted before it was started, it
+// has the outcome FERRY_E_CANCELED.
+template <class Target, auto Member, auto Start, auto Cancel>
+class PrimitiveWait final : public coro::Wait {
+  public:
+    PrimitiveWait(Op *op, Target &target)
+        : Wait(op->shard->scheduler(), *op), driver_(op->shard->driver()), target_(target) {}
+
+    bool await_ready() noexcept {
+        if (!interrupted())
+            return false;
+        primitive().outcome = {.status = FERRY_E_CANCELED};
+        return true;
+    }
+    bool await_suspend(std::coroutine_handle<> frame) noexcept {
+        driver::Primitive &starting = primitive();
+        starting.active = true;
+        starting.wait = nullptr;
+        (driver_.*Start)(target_);
+        if (!starting.active)
+            return false;
+        suspend(frame);
+        starting.wait = this;
+        return true;
+    }
+    driver::Outcome await_resume() noexcept { return primitive().outcome; }
+    void interrupt() noexcept override { (driver_.*Cancel)(target_); }
+
+  private:
+    driver::Primitive &primitive() noexcept {
+        if constexpr (std::is_same_v<decltype(Member), std::nullptr_t>)
+            return target_;
+        else
+            return target_.*Member;
+    }
+
+    driver::Driver &driver_;
+    Target &target_;
+};
+
+using driver::Driver;
+using AcceptWait = PrimitiveWait<driver::Socket, &driver::Socket::accept, &Driver::start_accept,
+                                 &Driver::cancel_accept>;
+using ReceiveWait = PrimitiveWait<driver::Socket, &driver::Socket::receive, &Driver::start_receive,
+                                  &Driver::cancel_receive>;
+using ConnectWait = PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect,
+                                  &Driver::cancel_connect>;
+using LoadWait =
+    PrimitiveWait<driver::FileLoad, nullptr, &Driver::start_load, &Driver::cancel_load>;
+
+// Until a time; ends early when interrupted.
+class SleepWait final : public coro::Wait {
+  public:
+    SleepWait(Op *op, uint64_t until_ns)
+        : Wait(op->shard->scheduler(), *op), op_(op), until_ns_(until_ns) {}
+
+    bool await_ready() const noexcept { return interrupted(); }
+    void await_suspend(std::coroutine_handle<> frame) noexcept {
+        suspend(frame);
+        op_->shard->set_sleep(op_, until_ns_);
+    }
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override {
+        op_->shard->end_sleep(op_);
+        wake();
+    }
+
+  private:
+    Op *op_;
+    uint64_t until_ns_;
+};
+
+// Until all of some bytes are sent, or the stream fails.
+class SendWait final : public coro::Wait {
+  public:
+    SendWait(Op *op, driver::Socket &socket, const void *data, size_t size)
+        : Wait(op->shard->scheduler(), *op), shard_(*op->shard), socket_(socket) {
+        outgoing_.data = static_cast<const char *>(data);
+        outgoing_.size = size;
+        outgoing_.wait = this;
+        outgoing_.fiber = op;
+    }
+
+    bool await_ready() const noexcept { return interrupted(); }
+    void await_suspend(std::coroutine_handle<> frame) noexcept {
+        suspend(frame);
+        shard_.enqueue(socket_, outgoing_);
+    }
+    // outcome.result = bytes taken; FERRY_OK only if that is all.
+    driver::Outcome await_resume() noexcept {
+        driver::Outcome outcome = outgoing_.outcome;
+        outcome.result = static_cast<int64_t>(outgoing_.taken);
+        if (outcome.status == FERRY_OK && outgoing_.taken < outgoing_.size)
+            outcome.status = FERRY_E_CANCELED;
+        return outcome;
+    }
+    void interrupt() noexcept override { shard_.drop_interrupted(socket_); }
+
+  private:
+    Shard &shard_;
+    driver::Socket &socket_;
+    driver::Outgoing outgoing_;
+};
+
+// Until a handle is closed. It cannot be hurried.
+class CloseWait final : public coro::Wait {
+  public:
+    CloseWait(Op *op, HandleSlot &slot)
+        : Wait(op->shard->scheduler(), *op), shard_(*op->shard), slot_(slot) {}
+
+    bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<> frame) noexcept {
+        suspend(frame);
+        if (!shard_.close(slot_, this))
+            return true;
+        wake_now();
+        return false;
+    }
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override {}
+
+  private:
+    Shard &shard_;
+    HandleSlot &slot_;
+};
+
+inline coro::ListWait room(Op *op) {
+    return {op->shard->scheduler(), *op, op->shard->room()};
+}
+
+inline coro::ListWait memory(Op *op) {
+    op->shard->note_hunger();
+    return {op->shard->scheduler(), *op, op->shard->memory()};
+}
+
+// An operation's hold on its target: while it lives, the socket does.
+class Hold {
+  public:
+    explicit Hold(Op *op) : shard_(*op->shard) {
+        HandleSlot *slot;
+        status_ = shard_.look_up(op->target, &slot);
+        if (status_ != FERRY_OK)
+            return;
+        socket_ = slot->socket;
+        shard_.hold(*socket_);
+    }
+    ~Hold() {
+        if (socket_ == nullptr)
+            return;
+        if (reads_)
+            socket_->reader = nullptr;
+        shard_.let_go(*socket_);
+    }
+    Hold(const Hold &) = delete;
+    Hold &operator=(const Hold &) = delete;
+
+    int32_t status() const noexcept { return status_; }
+    driver::Socket &socket() const noexcept { return *socket_; }
+
+    // Be the one operation that receives or accepts; FERRY_E_BUSY if there is another.
+    int32_t read(Op *op) noexcept {
+        if (status_ != FERRY_OK)
+            return status_;
+        if (socket_->reader != nullptr)
+            return FERRY_E_BUSY;
+        socket_->reader = op;
+        reads_ = true;
+        return FERRY_OK;
+    }
+
+  private:
+    Shard &shard_;
+    driver::Socket *socket_ = nullptr;
+    int32_t status_;
+    bool reads_ = false;
+};
+
+// The end of an operation that did not get what it waited for: the reason it was interrupted for is told
+// rather than the driver's word for it.
+inline Ending failure(const Op *op, const driver::Outcome &outcome, uint32_t flags = 0) {
+    int32_t status = outcome.status;
+    if (status == FERRY_E_CANCELED && op->interrupted != 0)
+        status = op->interrupted;
+    return {.status = status, .os_error = outcome.os_error, .result = outcome.result,
+            .flags = flags};
+}
+
+inline Ending interrupted(const Op *op, uint32_t flags = FERRY_REUSABLE) {
+    return {.status = op->interrupted, .flags = flags};
+}
+
+} // namespace ferry::ops

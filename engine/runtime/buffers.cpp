@@ -1,0 +1,147 @@
+#include "runtime/buffers.hpp"
+
+#include <ferry/status.h>
+
+#include "base/assert.hpp"
+
+namespace ferry {
+
+bool Buffers::open(uint64_t bytes_max) noexcept {
+    chunks_max_ = static_cast<size_t>(bytes_max / kChunkSize);
+    chunks_ = allocator_.allocate_array<Chunk>(chunks_max_);
+    // Enough for chunks cut into pieces of 4 KiB, and for as many loaded files as one expects at once.
+    size_t slots = chunks_max_ * 16 + 16384;
+    slots_max_ = static_cast<uint32_t>(slots < (1u << 20) ? slots : (1u << 20));
+    slots_ = allocator_.allocate_array<Slot>(slots_max_);
+    return chunks_ != nullptr && slots_ != nullptr;
+}
+
+Buffers::~Buffers() {
+    take_back();
+    for (uint32_t i = 0; i < slots_made_; ++i) {
+        Slot &slot = slots_[i];
+        bool lent = (slot.word.load(std::memory_order_relaxed) & 1) != 0;
+        if (lent && slot.size != 0) {
+            allocator_.free(slot.owner, slot.size);
+            loads_.give(slot.size);
+        }
+    }
+    for (size_t i = 0; i < chunks_made_; ++i)
+        allocator_.free(chunks_[i].memory, kChunkSize);
+    allocator_.free_array(slots_, slots_max_);
+    allocator_.free_array(chunks_, chunks_max_);
+}
+
+bool Buffers::next_chunk() noexcept {
+    Chunk *chunk = free_chunks_;
+    if (chunk != nullptr) {
+        free_chunks_ = chunk->next_free;
+    } else {
+        if (chunks_made_ == chunks_max_)
+            return false;
+        chunk = &chunks_[chunks_made_];
+        chunk->memory = static_cast<char *>(allocator_.allocate(kChunkSize));
+        if (chunk->memory == nullptr)
+            return false;
+        ++chunks_made_;
+    }
+    chunk->used = 0;
+    // The old one, if any, comes back when the last piece of it is released.
+    current_ = chunk;
+    return true;
+}
+
+void *Buffers::space(size_t *size) noexcept {
+    *size = 0;
+    if (current_ == nullptr || kChunkSize - current_->used < kSpaceMin) {
+        if (!next_chunk())
+            return nullptr;
+    }
+    if (free_slots_ == UINT32_MAX && slots_made_ == slots_max_)
+        return nullptr;
+    *size = kChunkSize - current_->used;
+    return current_->memory + current_->used;
+}
+
+uint64_t Buffers::lend(size_t used) noexcept {
+    FERRY_ASSERT(current_ != nullptr && used <= kChunkSize - current_->used);
+    Chunk *chunk = current_;
+    // The next piece begins on its own cache line.
+    chunk->used += (used + 63) & ~size_t{63};
+    if (chunk->used > kChunkSize)
+        chunk->used = kChunkSize;
+    ++chunk->lent;
+    return fill_slot(chunk, 0);
+}
+
+uint64_t Buffers::lend_block(void *memory, size_t size) noexcept {
+    if (free_slots_ == UINT32_MAX && slots_made_ == slots_max_)
+        return 0;
+    return fill_slot(memory, size);
+}
+
+uint64_t Buffers::fill_slot(void *owner, size_t size) noexcept {
+    uint32_t index = free_slots_;
+    if (index != UINT32_MAX) {
+        free_slots_ = slots_[index].next_free;
+    } else {
+        index = slots_made_++;
+        slots_given_.store(slots_made_, std::memory_order_release);
+    }
+    Slot &slot = slots_[index];
+    slot.owner = owner;
+    slot.size = size;
+    uint32_t word = slot.word.load(std::memory_order_relaxed);
+    slot.word.store(word | 1, std::memory_order_release);
+    lent_.add(1);
+    return Id::make(Kind::buffer, engine_, shard_, word >> 1, index).value;
+}
+
+ferry_status Buffers::release(Id id) noexcept {
+    if (id.slot() >= slots_given_.load(std::memory_order_acquire))
+        return FERRY_E_BAD_HANDLE;
+    Slot &slot = slots_[id.slot()];
+    uint32_t lent = id.generation() << 1 | 1;
+    uint32_t after = ((id.generation() + 1) & kGenerationMask) << 1;
+    uint32_t word = lent;
+    if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel))
+        return FERRY_OK;
+    Age age = age_of(id.generation(), word >> 1);
+    return age == Age::passed ? FERRY_E_STALE : FERRY_E_BAD_HANDLE;
+}
+
+void Buffers::reclaim_slot(uint32_t index) noexcept {
+    Slot &slot = slots_[index];
+    if (slot.size != 0) {
+        allocator_.free(slot.owner, slot.size);
+        loads_.give(slot.size);
+    } else {
+        auto *chunk = static_cast<Chunk *>(slot.owner);
+        FERRY_ASSERT(chunk->lent > 0);
+        if (--chunk->lent == 0) {
+            if (chunk == current_) {
+                chunk->used = 0;
+            } else {
+                chunk->next_free = free_chunks_;
+                free_chunks_ = chunk;
+            }
+        }
+    }
+    slot.next_free = free_slots_;
+    free_slots_ = index;
+    lent_.subtract(1);
+}
+
+bool Buffers::take_back() noexcept {
+    Slot *slot = handed_back_.take_all();
+    if (slot == nullptr)
+        return false;
+    while (slot != nullptr) {
+        Slot *next = slot->next_back;
+        reclaim_slot(static_cast<uint32_t>(slot - slots_));
+        slot = next;
+    }
+    return true;
+}
+
+} // namespace ferry

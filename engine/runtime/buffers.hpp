@@ -1,0 +1,119 @@
+// Lent buffers of one shard.
+//
+// Received bytes go into 64 KiB chunks, one behind the other: a receive is offered what is left of the
+// current chunk and takes only as much of it as arrived, so small messages lie close together and an
+// idle stream holds nothing. A chunk is used again when all that was lent from it has come back; when
+// that is the current one it starts over at once, while it is in the cache. Loaded files are blocks of
+// their own. Each lent piece has a slot with a generation: a release is exact, from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include <ferry/base.h>
+
+#include "base/allocator.hpp"
+#include "base/counter.hpp"
+#include "base/id.hpp"
+#include "base/lists.hpp"
+
+namespace ferry {
+
+// Bytes of loaded files lent by one engine, against its ceiling. Any thread.
+class LoadBudget {
+  public:
+    explicit LoadBudget(uint64_t bytes_max) : bytes_max_(bytes_max) {}
+    bool take(uint64_t bytes) noexcept {
+        if (bytes > bytes_max_)
+            return false;
+        uint64_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
+        if (before + bytes <= bytes_max_)
+            return true;
+        give(bytes);
+        return false;
+    }
+    void give(uint64_t bytes) noexcept { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+    uint64_t taken() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+  private:
+    const uint64_t bytes_max_;
+    std::atomic<uint64_t> bytes_{0};
+};
+
+class Buffers {
+  public:
+    Buffers(const Allocator &allocator, LoadBudget &loads, uint32_t engine, uint32_t shard)
+        : allocator_(allocator), loads_(loads), engine_(engine), shard_(shard) {}
+    ~Buffers();
+    Buffers(const Buffers &) = delete;
+    Buffers &operator=(const Buffers &) = delete;
+
+    bool open(uint64_t bytes_max) noexcept;
+
+    // The shard's thread: room for a receive (size 0 when everything is lent), and lending what
+    // arrived at its beginning.
+    void *space(size_t *size) noexcept;
+    uint64_t lend(size_t used) noexcept;
+
+    // The shard's thread: lend a loaded file; 0 when there is no slot.
+    uint64_t lend_block(void *memory, size_t size) noexcept;
+
+    // Any thread. FERRY_OK: the caller must call reclaim (on the shard's thread) or hand_back
+    // (elsewhere) once.
+    ferry_status release(Id id) noexcept;
+    void reclaim(Id id) noexcept { reclaim_slot(id.slot()); }
+    void hand_back(Id id) noexcept { handed_back_.push(&slots_[id.slot()]); }
+
+    // The shard's thread: take in what other threads handed back. True if anything was.
+    bool take_back() noexcept;
+    bool handed_back() const noexcept { return !handed_back_.empty(); }
+
+    uint64_t lent() const noexcept { return lent_.get(); }
+
+  private:
+    static constexpr size_t kChunkSize = 65536;
+    // A receive is not offered less than this: better a fresh chunk than a short read.
+    static constexpr size_t kSpaceMin = 16384;
+
+    struct Chunk {
+        char *memory = nullptr;
+        size_t used = 0;
+        uint32_t lent = 0;
+        Chunk *next_free = nullptr;
+    };
+
+    // generation << 1 | lent
+    struct Slot {
+        std::atomic<uint32_t> word;
+        uint32_t next_free;
+        void *owner; // The chunk, or a loaded file's memory.
+        size_t size; // Of a loaded file; 0 for a piece of a chunk.
+        Slot *next_back;
+    };
+
+    bool next_chunk() noexcept;
+    uint64_t fill_slot(void *owner, size_t size) noexcept;
+    void reclaim_slot(uint32_t index) noexcept;
+
+    const Allocator &allocator_;
+    LoadBudget &loads_;
+    const uint32_t engine_;
+    const uint32_t shard_;
+
+    Chunk *chunks_ = nullptr;
+    size_t chunks_max_ = 0;
+    size_t chunks_made_ = 0;
+    Chunk *free_chunks_ = nullptr;
+    Chunk *current_ = nullptr;
+
+    Slot *slots_ = nullptr;
+    uint32_t slots_max_ = 0;
+    uint32_t slots_made_ = 0;
+    uint32_t free_slots_ = UINT32_MAX;
+    std::atomic<uint32_t> slots_given_{0}; // slots_made_ for other threads.
+    Mailbox<Slot, &Slot::next_back> handed_back_;
+    Counter lent_;
+};
+
+} // namespace ferry

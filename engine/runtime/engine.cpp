@@ -1,0 +1,338 @@
+#include "runtime/engine.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <mutex>
+
+#include <ferry/status.h>
+
+#include "base/assert.hpp"
+#include "runtime/shard.hpp"
+
+namespace ferry {
+
+// A number that tells this process's engines apart in their handles. The only thing that engines share;
+// it is never read again.
+static uint32_t next_tag() {
+    static std::atomic<uint32_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) & kEngineMask;
+}
+
+static uint64_t add_saturating(uint64_t time, uint64_t duration) {
+    return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
+}
+
+// The absolute end of a wait that begins now.
+static uint64_t end_of(uint64_t wait_ns) {
+    return wait_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(os::now_ns(), wait_ns);
+}
+
+// ---- life ---------------------------------------------------------------------------------------
+
+Engine::Engine(const ferry_engine_options &options, const OpTable &operations)
+    : options_(options), operations_(operations),
+      allocator_(options.allocate, options.free, options.user_data),
+      loads_(options.buffer_bytes_max), tag_(next_tag()),
+      shard_count_(options.shards == 0 ? 1 : options.shards) {}
+
+ferry_status Engine::open() noexcept {
+    workers_ = allocator_.create<driver::WorkerPool>(allocator_, options_.workers_max);
+    shards_ = allocator_.allocate_array<Shard *>(shard_count_);
+    if (workers_ == nullptr || shards_ == nullptr || !fork_mark_.open())
+        return FERRY_E_NO_MEMORY;
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        shards_[i] = allocator_.create<Shard>(*this, i);
+        if (shards_[i] == nullptr)
+            return FERRY_E_NO_MEMORY;
+        ferry_status status = shards_[i]->open();
+        if (status != FERRY_OK)
+            return status;
+    }
+    return host_driven() ? FERRY_OK : start_threads();
+}
+
+ferry_status Engine::start_threads() noexcept {
+    threads_ = allocator_.allocate_array<ShardThread>(shard_count_);
+    if (threads_ == nullptr)
+        return FERRY_E_NO_MEMORY;
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        threads_[i].engine = this;
+        threads_[i].shard = shards_[i];
+        char name[16];
+        std::snprintf(name, sizeof name, "ferry-%u", i % kShardsMax);
+        if (threads_[i].thread.start(name, thread_entry, &threads_[i]))
+            continue;
+        // Those that run already must end before the memory goes.
+        for (uint32_t j = 0; j < i; ++j) {
+            shards_[j]->ask_to_stop();
+            threads_[j].thread.join();
+        }
+        return FERRY_E_NO_MEMORY;
+    }
+    return FERRY_OK;
+}
+
+void Engine::thread_entry(void *shard_thread) {
+    auto *self = static_cast<ShardThread *>(shard_thread);
+    Shard &shard = *self->shard;
+    shard.bind(os::thread_self());
+    shard.work();
+    while (!shard.quiet()) {
+        shard.poll(UINT64_MAX);
+        shard.work();
+    }
+    std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
+    self->ended = true;
+    self->engine->thread_ended_.notify_all();
+}
+
+Engine::~Engine() {
+    bool child = fork_mark_.forked();
+    for (Queue *queue = queues_; queue != nullptr;) {
+        Queue *next = queue->next;
+        allocator_.destroy(queue);
+        queue = next;
+    }
+    if (child && shards_ != nullptr) {
+        for (uint32_t i = 0; i < shard_count_; ++i) {
+            if (shards_[i] != nullptr)
+                shards_[i]->abandon();
+        }
+    }
+    if (shards_ != nullptr) {
+        for (uint32_t i = 0; i < shard_count_; ++i)
+            allocator_.destroy(shards_[i]);
+    }
+    allocator_.free_array(shards_, shard_count_);
+    allocator_.free_array(threads_, shard_count_);
+    if (workers_ != nullptr && child)
+        workers_->discard();
+    else
+        allocator_.destroy(workers_);
+}
+
+void Engine::poison(const char *what) noexcept {
+    if (poisoned_.exchange(true))
+        return;
+    if (options_.log != nullptr)
+        options_.log(0, what, options_.user_data);
+    FERRY_ASSERT(!"poisoned");
+}
+
+Shard *Engine::shard_here() const noexcept {
+    uintptr_t self = os::thread_self();
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        if (shards_[i]->thread() == self)
+            return shards_[i];
+    }
+    return nullptr;
+}
+
+// ---- driven by the host -------------------------------------------------------------------------
+
+ferry_status Engine::bind_host_thread() noexcept {
+    if (!host_driven())
+        return FERRY_E_UNSUPPORTED;
+    if (!shards_[0]->bind_once(os::thread_self()))
+        return FERRY_E_WRONG_THREAD;
+    if (running_)
+        return FERRY_E_BUSY;
+    return state() == FERRY_ENGINE_STOPPED ? FERRY_E_SHUTDOWN : FERRY_OK;
+}
+
+ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept {
+    ferry_status status = bind_host_thread();
+    if (status != FERRY_OK)
+        return status;
+    Shard &shard = *shards_[0];
+    running_ = true;
+    uint64_t progress = shard.progress();
+    uint64_t completed = shard.completed();
+    uint64_t until = wait_ns == 0 ? 0 : end_of(wait_ns);
+    shard.rouse();
+    shard.set_budget(budget_ns);
+    shard.work();
+    do {
+        shard.poll(shard.progress() == progress ? until : 0);
+        shard.work();
+    } while (shard.progress() == progress && until != 0 && os::now_ns() < until);
+    if (descriptor_wanted_)
+        shard.settle_for_descriptor();
+    if (report != nullptr)
+        fill_report(shard, completed, report);
+    shard.set_budget(0);
+    running_ = false;
+    return FERRY_OK;
+}
+
+void Engine::fill_report(Shard &shard, uint64_t completed_before,
+                         ferry_run_report *report) noexcept {
+    report->completed = shard.completed() - completed_before;
+    report->left = shard.left();
+    report->oldest_age_ns = 0;
+    report->overrun_ns = 0;
+    uint64_t now = os::now_ns();
+    if (report->left == 0)
+        left_since_ns_ = 0;
+    else if (left_since_ns_ == 0)
+        left_since_ns_ = now;
+    else
+        report->oldest_age_ns = now - left_since_ns_;
+    if (shard.budget_end_ns() != 0 && now > shard.budget_end_ns())
+        report->overrun_ns = now - shard.budget_end_ns();
+}
+
+ferry_status Engine::descriptor(int32_t *fd) noexcept {
+    ferry_status status = bind_host_thread();
+    if (status != FERRY_OK)
+        return status;
+    descriptor_wanted_ = true;
+    shards_[0]->settle_for_descriptor();
+    // Whatever was submitted before must be found by the first run.
+    shards_[0]->nudge();
+    *fd = shards_[0]->driver().descriptor();
+    return FERRY_OK;
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+bool Engine::drain_host_driven(uint64_t until_ns) noexcept {
+    Shard &shard = *shards_[0];
+    running_ = true;
+    shard.rouse();
+    shard.set_budget(0);
+    shard.work();
+    bool quiet;
+    while (!(quiet = shard.quiet()) && os::now_ns() < until_ns) {
+        shard.poll(until_ns);
+        shard.work();
+    }
+    running_ = false;
+    return quiet;
+}
+
+bool Engine::wait_for_threads(uint64_t until_ns) noexcept {
+    std::unique_lock<std::mutex> lock(life_mutex_);
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        while (!threads_[i].ended) {
+            uint64_t now = os::now_ns();
+            if (now >= until_ns)
+                return false;
+            // Far ends are waited for in pieces: chrono overflows on them.
+            uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
+            thread_ended_.wait_for(lock, std::chrono::nanoseconds(left));
+        }
+        lock.unlock();
+        threads_[i].thread.join();
+        lock.lock();
+    }
+    return true;
+}
+
+ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
+    if (host_driven()) {
+        if (running_)
+            return FERRY_E_BUSY;
+        if (!shards_[0]->bind_once(os::thread_self()))
+            return FERRY_E_WRONG_THREAD;
+    } else if (shard_here() != nullptr) {
+        return FERRY_E_WRONG_THREAD;
+    }
+    if (shutting_down_.exchange(true, std::memory_order_acq_rel))
+        return FERRY_E_BUSY;
+    uint64_t until = end_of(timeout_ns);
+    ferry_status status = FERRY_OK;
+    if (state() != FERRY_ENGINE_STOPPED) {
+        if (state_.exchange(FERRY_ENGINE_SHUTTING_DOWN) == FERRY_ENGINE_RUNNING) {
+            for (uint32_t i = 0; i < shard_count_; ++i)
+                shards_[i]->ask_to_stop();
+        }
+        bool quiet = host_driven() ? drain_host_driven(until) : wait_for_threads(until);
+        if (quiet && workers_->stop(until))
+            state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
+        else
+            status = FERRY_E_TIMED_OUT;
+    }
+    shutting_down_.store(false, std::memory_order_release);
+    return status;
+}
+
+ferry_status Engine::can_destroy() noexcept {
+    if (forked())
+        return FERRY_OK;
+    if (state() == FERRY_ENGINE_STOPPED)
+        return FERRY_OK;
+    // What was timed out on may have ended since.
+    if (state() == FERRY_ENGINE_SHUTTING_DOWN && shut_down(0) == FERRY_OK)
+        return FERRY_OK;
+    return FERRY_E_BUSY;
+}
+
+void Engine::info(ferry_engine_info *info) noexcept {
+    info->shards = shard_count_;
+    info->host_driven = host_driven() ? 1 : 0;
+    info->state = state();
+    info->ops_in_flight = 0;
+    info->handles_open = 0;
+    info->buffers_lent = 0;
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        info->ops_in_flight += shards_[i]->ops_taken();
+        info->handles_open += shards_[i]->handles_open();
+        info->buffers_lent += shards_[i]->buffers_lent();
+    }
+    info->buffer_bytes_lent = loads_.taken();
+    info->workers = workers_->alive();
+    info->workers_detached = workers_->detached();
+    info->driver = shards_[0]->driver().name();
+}
+
+ferry_status Engine::create_queue(const ferry_queue_options &options, Queue **queue_out) noexcept {
+    if (state() != FERRY_ENGINE_RUNNING)
+        return FERRY_E_SHUTDOWN;
+    Queue *queue = allocator_.create<Queue>(*this, options);
+    if (queue == nullptr)
+        return FERRY_E_NO_MEMORY;
+    ferry_status status = queue->open();
+    if (status != FERRY_OK) {
+        allocator_.destroy(queue);
+        return status;
+    }
+    SpinGuard guard(queues_lock_);
+    queue->next = queues_;
+    queues_ = queue;
+    *queue_out = queue;
+    return FERRY_OK;
+}
+
+// ---- what comes by id ---------------------------------------------------------------------------
+
+ferry_status Engine::cancel(ferry_op op) noexcept {
+    Id id{op};
+    if (id.kind() != Kind::op || id.engine() != tag_ || id.shard() >= shard_count_)
+        return FERRY_E_UNKNOWN;
+    return shards_[id.shard()]->cancel(id);
+}
+
+ferry_status Engine::discard(ferry_handle handle) noexcept {
+    Id id{handle};
+    if (id.kind() != Kind::listener && id.kind() != Kind::stream)
+        return FERRY_E_BAD_HANDLE;
+    if (id.engine() != tag_)
+        return FERRY_E_FOREIGN;
+    if (id.shard() >= shard_count_)
+        return FERRY_E_BAD_HANDLE;
+    return shards_[id.shard()]->discard(id);
+}
+
+ferry_status Engine::release(ferry_buffer buffer) noexcept {
+    Id id{buffer};
+    if (id.kind() != Kind::buffer)
+        return FERRY_E_BAD_HANDLE;
+    if (id.engine() != tag_)
+        return FERRY_E_FOREIGN;
+    if (id.shard() >= shard_count_)
+        return FERRY_E_BAD_HANDLE;
+    return shards_[id.shard()]->release(id);
+}
+
+} // namespace ferry

@@ -1,0 +1,114 @@
+// An engine: its shards and their threads, its workers, its queues, its life cycle.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include <ferry/engine.h>
+#include <ferry/queue.h>
+
+#include "base/allocator.hpp"
+#include "base/spin_lock.hpp"
+#include "driver/os.hpp"
+#include "driver/worker_pool.hpp"
+#include "runtime/buffers.hpp"
+#include "runtime/operation.hpp"
+#include "runtime/queue.hpp"
+
+namespace ferry {
+
+class Shard;
+
+class Engine {
+  public:
+    // options: complete and checked.
+    Engine(const ferry_engine_options &options, const OpTable &operations);
+    ~Engine();
+    Engine(const Engine &) = delete;
+    Engine &operator=(const Engine &) = delete;
+
+    ferry_status open() noexcept;
+
+    const Allocator &allocator() const noexcept { return allocator_; }
+    const ferry_engine_options &options() const noexcept { return options_; }
+    const OpTable &operations() const noexcept { return operations_; }
+    driver::WorkerPool &workers() noexcept { return *workers_; }
+    LoadBudget &loads() noexcept { return loads_; }
+    uint32_t tag() const noexcept { return tag_; }
+    uint32_t shard_count() const noexcept { return shard_count_; }
+    Shard &shard(uint32_t index) const noexcept { return *shards_[index]; }
+    bool host_driven() const noexcept { return options_.shards == 0; }
+    uint32_t state() const noexcept { return state_.load(std::memory_order_acquire); }
+    // FERRY_OK, FERRY_E_FORKED or FERRY_E_INTERNAL.
+    ferry_status usable() const noexcept {
+        if (fork_mark_.forked())
+            return FERRY_E_FORKED;
+        return poisoned_.load(std::memory_order_relaxed) ? FERRY_E_INTERNAL : FERRY_OK;
+    }
+    bool forked() const noexcept { return fork_mark_.forked(); }
+    // An invariant broke: nothing is to be trusted any more.
+    void poison(const char *what) noexcept;
+
+    // Where the next queue's requests without a target run.
+    uint32_t next_home() noexcept {
+        return next_home_.fetch_add(1, std::memory_order_relaxed) % shard_count_;
+    }
+
+    ferry_status run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept;
+    ferry_status descriptor(int32_t *fd) noexcept;
+    ferry_status shut_down(uint64_t timeout_ns) noexcept;
+    // Whether the engine can be freed now.
+    ferry_status can_destroy() noexcept;
+    void info(ferry_engine_info *info) noexcept;
+
+    ferry_status create_queue(const ferry_queue_options &options, Queue **queue) noexcept;
+    ferry_status submit(Queue &queue, const ferry_request *requests, size_t count, ferry_op *ops,
+                        size_t *accepted) noexcept;
+    ferry_status cancel(ferry_op op) noexcept;
+    ferry_status discard(ferry_handle handle) noexcept;
+    ferry_status release(ferry_buffer buffer) noexcept;
+
+    // The shard that runs on this thread, or null.
+    Shard *shard_here() const noexcept;
+
+  private:
+    struct ShardThread {
+        os::Thread thread;
+        Shard *shard = nullptr;
+        Engine *engine = nullptr;
+        bool ended = false; // Under life_mutex_.
+    };
+
+    static void thread_entry(void *shard_thread);
+    ferry_status start_threads() noexcept;
+    bool wait_for_threads(uint64_t until_ns) noexcept;
+    bool drain_host_driven(uint64_t until_ns) noexcept;
+    ferry_status bind_host_thread() noexcept;
+    void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
+
+    ferry_engine_options options_;
+    const OpTable &operations_;
+    Allocator allocator_;
+    LoadBudget loads_;
+    os::ForkMark fork_mark_;
+    const uint32_t tag_;
+    const uint32_t shard_count_;
+    Shard **shards_ = nullptr;
+    ShardThread *threads_ = nullptr;
+    driver::WorkerPool *workers_ = nullptr;
+    SpinLock queues_lock_;
+    Queue *queues_ = nullptr;
+    std::atomic<uint32_t> next_home_{0};
+    std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
+    std::atomic<bool> poisoned_{false};
+    std::atomic<bool> shutting_down_{false}; // One shutdown call at a time.
+    bool running_ = false;                   // Inside a host-driven run.
+    bool descriptor_wanted_ = false;
+    uint64_t left_since_ns_ = 0;
+    std::mutex life_mutex_;
+    std::condition_variable thread_ended_;
+};
+
+} // namespace ferry

@@ -1,0 +1,68 @@
+// One operation: its slot in the shard's table, from submit until its final completion is published.
+//
+// A slot is where the request lies while the coroutine works on it, and the reserved place of its final
+// completion: when the queue's ring is full, the completion waits in the slot's parameters, which the
+// coroutine needs no more.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <ferry/request.h>
+
+#include "base/id.hpp"
+#include "coro/fiber.hpp"
+#include "runtime/wish.hpp"
+#include "runtime/timer_wheel.hpp"
+
+namespace ferry {
+
+class Queue;
+class Shard;
+
+// How a coroutine ends: what its final completion says.
+struct Ending {
+    int32_t status = 0;
+    int32_t os_error = 0;
+    int64_t result = 0;
+    uint64_t handle = 0; // 0 = the request's target.
+    const void *data = nullptr;
+    uint64_t buffer = 0;
+    uint32_t flags = 0;
+};
+
+// What became of the bytes that a request only borrowed. In Entry.reserved and Op::copy.
+enum Copy : uint16_t {
+    kCopyNone = 0,
+    kCopyInline = 1, // In params.words from kCopyWord on; words[0] must point there.
+    kCopyOwned = 2,  // Allocated: at words[0], words[kCopyWord] bytes.
+};
+constexpr size_t kCopyWord = 2;
+constexpr size_t kCopyInlineMax = (10 - kCopyWord) * sizeof(uint64_t);
+
+// The node in the timer wheel is its alarm: the deadline, or what it sleeps for if that is sooner.
+struct Op : coro::Fiber, TimerWheel::Node {
+    // The request, less what only submit needs. Deadlines and timers are absolute from here on.
+    uint16_t opcode;
+    uint16_t copy;
+    uint32_t flags;
+    uint64_t tag;
+    uint64_t target;
+    ferry_completion_fn callback;
+    void *user_data;
+    decltype(ferry_request::params) params;
+
+    Shard *shard;
+    Queue *queue;
+    Op *next_held;        // In the queue's list of finals that wait for room.
+    Op *next_cancel;      // In the shard's mailbox of cancels.
+    uint64_t deadline_ns; // 0 = none.
+
+    std::atomic<uint32_t> generation; // Written by the shard, read by any thread that cancels.
+    Wish cancel;
+    bool started;
+    bool live;     // Admitted and not ended.
+    bool sleeping; // The alarm is set for what it sleeps for, not for its deadline.
+};
+
+} // namespace ferry

@@ -1,0 +1,721 @@
+#include "runtime/shard.hpp"
+
+#include <ferry/opcode.h>
+#include <ferry/status.h>
+
+#include "base/assert.hpp"
+#include "driver/make.hpp"
+#include "runtime/engine.hpp"
+
+namespace ferry {
+
+// ---- coroutine frames ---------------------------------------------------------------------------
+
+// A frame's block begins with the pool it goes back to.
+static constexpr size_t kFrameHead = 16;
+
+void *Operation::promise_type::operator new(size_t size, Op *op) noexcept {
+    BlockPool &pool = op->shard->blocks();
+    void *block = pool.allocate(size + kFrameHead);
+    if (block == nullptr)
+        return nullptr;
+    *static_cast<BlockPool **>(block) = &pool;
+    return static_cast<char *>(block) + kFrameHead;
+}
+
+void Operation::promise_type::operator delete(void *frame, size_t size) noexcept {
+    void *block = static_cast<char *>(frame) - kFrameHead;
+    (*static_cast<BlockPool **>(block))->free(block, size + kFrameHead);
+}
+
+void Operation::promise_type::return_value(const Ending &ending) noexcept {
+    op_->shard->finish(op_, ending);
+}
+
+// ---- life ---------------------------------------------------------------------------------------
+
+Shard::Shard(Engine &engine, uint32_t index)
+    : engine_(engine), index_(index), blocks_(engine.allocator()),
+      buffers_(engine.allocator(), engine.loads(), engine.tag(), index),
+      handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()) {}
+
+Shard::~Shard() {
+    if (driver_ != nullptr)
+        driver_->dispose();
+    engine_.allocator().free_array(ops_, ops_max_);
+}
+
+ferry_status Shard::open() noexcept {
+    const ferry_engine_options &options = engine_.options();
+    ops_max_ = options.ops_max;
+    ops_ = engine_.allocator().allocate_array<Op>(ops_max_);
+    if (ops_ == nullptr || !intake_.open(ops_max_) || !handles_.open(options.handles_max) ||
+        !buffers_.open(options.buffer_bytes_max))
+        return FERRY_E_NO_MEMORY;
+    driver::Environment environment{*this, engine_.workers(), engine_.allocator(), blocks_};
+    return driver::make(environment, &driver_);
+}
+
+// ---- the turn -----------------------------------------------------------------------------------
+
+void Shard::work() noexcept {
+    take_in();
+    run_ready();
+    if (!wheel_.empty()) {
+        fire_timers();
+        run_ready();
+    }
+    publish();
+}
+
+void Shard::poll(uint64_t until_ns) noexcept {
+    if (until_ns != 0) {
+        if (!ready_.empty())
+            until_ns = 0;
+        else if (!wheel_.empty() && wheel_.next_ns() < until_ns)
+            until_ns = wheel_.next_ns();
+    }
+    if (until_ns != 0) {
+        sleeping_.store(true, std::memory_order_seq_cst);
+        if (arrived())
+            until_ns = 0;
+        budget_end_ns_ = 0;
+    }
+    driver_->poll(until_ns);
+    sleeping_.store(false, std::memory_order_relaxed);
+}
+
+// Whether other threads sent something since take_in(); looked at after sleeping_ was set.
+bool Shard::arrived() noexcept {
+    return !intake_.inbox_empty() || nudged_.load(std::memory_order_seq_cst) ||
+           !cancels_.empty() || !discards_.empty() ||
+           (hungry_.load(std::memory_order_seq_cst) && buffers_.handed_back());
+}
+
+void Shard::take_in() noexcept {
+    if (nudged_.load(std::memory_order_relaxed)) {
+        nudged_.exchange(false, std::memory_order_seq_cst);
+        ++progress_; // A host-driven run returns, so that the host can look at its queues.
+        room_.wake_all();
+    }
+    take_wishes();
+    if (buffers_.take_back() || reclaimed_) {
+        reclaimed_ = false;
+        hungry_.store(false, std::memory_order_relaxed);
+        memory_.wake_all();
+    }
+    if (stop_asked_.load(std::memory_order_relaxed) && !stopping_)
+        stop();
+}
+
+// Cancels are taken before the inbox and looked at after it: a request is seen before its cancel.
+void Shard::take_wishes() noexcept {
+    Op *cancelled = cancels_.take_all();
+    drain_inbox();
+    while (cancelled != nullptr) {
+        Op *op = cancelled;
+        cancelled = op->next_cancel;
+        op->cancel.taken();
+        // Not live yet: the wish stays in the slot and is found by admit().
+        if (op->live && op->cancel.is_for(op->generation.load(std::memory_order_relaxed)))
+            interrupt(*op, FERRY_E_CANCELED);
+        ++progress_;
+    }
+    HandleSlot *discarded = discards_.take_all();
+    while (discarded != nullptr) {
+        HandleSlot *slot = discarded;
+        discarded = slot->next_discard;
+        slot->discard.taken();
+        if (slot->socket != nullptr &&
+            slot->discard.is_for(slot->generation.load(std::memory_order_relaxed)))
+            close(*slot, nullptr);
+        ++progress_;
+    }
+}
+
+void Shard::drain_inbox() noexcept {
+    uint64_t id;
+    while (InboxEntry *entry = intake_.front(&id)) {
+        admit(id, entry->request, entry->request.reserved, *entry->queue);
+        intake_.pop();
+    }
+}
+
+bool Shard::run_ready() noexcept {
+    for (;;) {
+        while (coro::Fiber *fiber = ready_.pop()) {
+            run(static_cast<Op *>(fiber));
+            if (budget_ns_ != 0 && out_of_budget()) {
+                flush();
+                out_of_time_ = true;
+                return false;
+            }
+        }
+        if (dirty_ == nullptr)
+            return true;
+        flush();
+    }
+}
+
+void Shard::run(Op *op) noexcept {
+    ++progress_;
+    if (op->started) {
+        op->frame.resume();
+        return;
+    }
+    if (op->interrupted != 0) {
+        finish(op, Ending{.status = op->interrupted, .flags = FERRY_REUSABLE});
+        return;
+    }
+    op->started = true;
+    if (!engine_.operations()[op->opcode].start(op).started())
+        finish(op, Ending{.status = FERRY_E_NO_MEMORY, .flags = FERRY_REUSABLE});
+}
+
+void Shard::fire_timers() noexcept {
+    uint64_t now = now_ns();
+    wheel_.advance(now, [this](TimerWheel::Node *node) {
+        auto *op = static_cast<Op *>(node);
+        if (!op->sleeping) {
+            interrupt(*op, FERRY_E_TIMED_OUT);
+            return;
+        }
+        op->sleeping = false;
+        if (op->deadline_ns != 0)
+            wheel_.insert(op, op->deadline_ns);
+        op->waiting->wake();
+    });
+}
+
+void Shard::set_sleep(Op *op, uint64_t until_ns) noexcept {
+    // A deadline that comes first ends the sleep.
+    if (op->deadline_ns != 0 && op->deadline_ns <= until_ns)
+        return;
+    if (op->linked())
+        wheel_.remove(op);
+    wheel_.insert(op, until_ns);
+    op->sleeping = true;
+}
+
+void Shard::end_sleep(Op *op) noexcept {
+    if (!op->sleeping)
+        return;
+    op->sleeping = false;
+    wheel_.remove(op);
+    if (op->deadline_ns != 0)
+        wheel_.insert(op, op->deadline_ns);
+}
+
+void Shard::set_budget(uint64_t budget_ns) noexcept {
+    budget_ns_ = budget_ns;
+    out_of_time_ = false;
+    budget_end_ns_ = budget_ns != 0 ? now_ns() + budget_ns : 0;
+}
+
+bool Shard::out_of_budget() noexcept {
+    uint64_t now = now_ns();
+    if (budget_end_ns_ == 0)
+        budget_end_ns_ = now + budget_ns_; // The wait is over, the work begins.
+    return now >= budget_end_ns_;
+}
+
+uint32_t Shard::left() const noexcept {
+    uint32_t count = 0;
+    for (coro::Fiber *fiber = ready_.front(); fiber != nullptr; fiber = fiber->next_ready)
+        ++count;
+    return count;
+}
+
+void Shard::settle_for_descriptor() noexcept {
+    // The driver's descriptor tells only of what the driver has been told: let it take in what the
+    // last work began, until nothing more comes of it.
+    uint64_t before;
+    do {
+        before = progress_;
+        poll(0);
+        work();
+    } while (progress_ != before && !out_of_time_);
+    driver_->keep_until(wheel_.empty() ? UINT64_MAX : wheel_.next_ns());
+    sleeping_.store(true, std::memory_order_seq_cst);
+    if (!ready_.empty() || progress_ != before || arrived())
+        driver_->wake();
+}
+
+// ---- from any thread ----------------------------------------------------------------------------
+
+void Shard::knock() noexcept {
+    if (sleeping_.load(std::memory_order_seq_cst) &&
+        sleeping_.exchange(false, std::memory_order_seq_cst))
+        driver_->wake();
+}
+
+void Shard::nudge() noexcept {
+    nudged_.store(true, std::memory_order_seq_cst);
+    knock();
+}
+
+ferry_status Shard::cancel(Id id) noexcept {
+    if (id.slot() >= intake_.made())
+        return FERRY_E_UNKNOWN;
+    Op &op = ops_[id.slot()];
+    switch (age_of(id.generation(), op.generation.load(std::memory_order_acquire))) {
+    case Age::passed:
+        return FERRY_E_TOO_LATE;
+    case Age::never_issued:
+        return FERRY_E_UNKNOWN;
+    case Age::current:
+        break;
+    }
+    if (op.cancel.ask(id.generation())) {
+        cancels_.push(&op);
+        knock();
+    }
+    return FERRY_OK;
+}
+
+ferry_status Shard::discard(Id id) noexcept {
+    HandleSlot *slot = handles_.slot(id);
+    if (slot == nullptr)
+        return FERRY_E_BAD_HANDLE;
+    switch (Handles::age(*slot, id)) {
+    case Age::passed:
+        return FERRY_OK;
+    case Age::never_issued:
+        return FERRY_E_BAD_HANDLE;
+    case Age::current:
+        break;
+    }
+    if (slot->discard.ask(id.generation())) {
+        discards_.push(slot);
+        knock();
+    }
+    return FERRY_OK;
+}
+
+ferry_status Shard::release(Id id) noexcept {
+    ferry_status status = buffers_.release(id);
+    if (status != FERRY_OK)
+        return status;
+    if (os::thread_self() == thread()) {
+        buffers_.reclaim(id);
+        if (!memory_.empty()) {
+            reclaimed_ = true; // Their turn comes with the next take_in().
+            nudge();
+        }
+        return FERRY_OK;
+    }
+    buffers_.hand_back(id);
+    if (hungry_.load(std::memory_order_seq_cst))
+        nudge();
+    return FERRY_OK;
+}
+
+// ---- slots --------------------------------------------------------------------------------------
+
+bool Shard::take_slot(uint64_t *id) noexcept {
+    if (freed_count_ == 0) {
+        // A handful at once saves locks; but not when other threads could miss them.
+        uint32_t wanted = intake_.free_hint() > 4 * kFreedMax ? kFreedMax / 2 : 1;
+        freed_count_ = intake_.take(freed_, wanted);
+        if (freed_count_ == 0)
+            return false;
+    }
+    *id = freed_[--freed_count_];
+    return true;
+}
+
+void Shard::give_slot(uint64_t id) noexcept {
+    if (freed_count_ == kFreedMax)
+        flush_freed(kFreedMax / 2);
+    freed_[freed_count_++] = id;
+}
+
+// Give all but so many back to everybody.
+void Shard::flush_freed(uint32_t keep) noexcept {
+    if (freed_count_ <= keep)
+        return;
+    intake_.give(freed_, freed_count_ - keep);
+    for (uint32_t i = 0; i < keep; ++i)
+        freed_[i] = freed_[freed_count_ - keep + i];
+    freed_count_ = keep;
+}
+
+uint64_t Shard::public_id(uint64_t id) const noexcept {
+    return Id::make(Kind::op, engine_.tag(), index_, static_cast<uint32_t>(id >> kSlotBits),
+                    static_cast<uint32_t>(id) & kSlotsMax)
+        .value;
+}
+
+void Shard::admit(uint64_t id, const ferry_request &request, uint16_t copy,
+                  Queue &queue) noexcept {
+    Op *op = &ops_[id & kSlotsMax];
+    FERRY_ASSERT(!op->live);
+    op->frame = nullptr;
+    op->interrupted = 0;
+    op->opcode = request.opcode;
+    op->copy = copy;
+    op->flags = request.flags;
+    op->tag = request.tag;
+    op->target = request.target;
+    op->callback = request.callback;
+    op->user_data = request.user_data;
+    op->params = request.params;
+    if (copy == kCopyInline)
+        op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[kCopyWord]);
+    op->shard = this;
+    op->queue = &queue;
+    op->deadline_ns = request.deadline_ns;
+    op->started = false;
+    op->live = true;
+    op->sleeping = false;
+    ++active_;
+    if (op->deadline_ns != 0)
+        wheel_.insert(op, op->deadline_ns);
+    if (stopping_)
+        op->interrupted = FERRY_E_SHUTDOWN;
+    else if (op->cancel.is_for(static_cast<uint32_t>(id >> kSlotBits)))
+        op->interrupted = FERRY_E_CANCELED;
+    ready_.push(op);
+}
+
+static uint64_t next_id(Op *op, const Op *ops) {
+    uint32_t generation = (op->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;
+    op->generation.store(generation, std::memory_order_release);
+    return uint64_t{generation} << kSlotBits | static_cast<uint64_t>(op - ops);
+}
+
+void Shard::free_slot(Op *op) noexcept { give_slot(next_id(op, ops_)); }
+
+void Shard::free_held(Op *op) noexcept {
+    uint64_t id = next_id(op, ops_);
+    intake_.give(&id, 1);
+}
+
+uint64_t Shard::ops_taken() noexcept { return intake_.taken(); }
+
+// ---- completions --------------------------------------------------------------------------------
+
+static ferry_completion completion_of(const Op &op, uint64_t id, const Ending &what,
+                                      uint32_t flags) {
+    ferry_completion completion;
+    completion.tag = op.tag;
+    completion.op = id;
+    completion.result = what.result;
+    completion.status = what.status;
+    completion.os_error = what.os_error;
+    completion.opcode = op.opcode;
+    completion.reserved = 0;
+    completion.flags = what.flags | flags;
+    completion.handle = what.handle != 0 ? what.handle : op.target;
+    completion.data_u64 = reinterpret_cast<uintptr_t>(what.data);
+    completion.buffer = what.buffer;
+    return completion;
+}
+
+static uint64_t slot_id(const Op &op, const Op *ops) {
+    return uint64_t{op.generation.load(std::memory_order_relaxed)} << kSlotBits |
+           static_cast<uint64_t>(&op - ops);
+}
+
+void Shard::touch(Queue &queue) noexcept {
+    Queue::Link &link = queue.link(index_);
+    if (link.touched)
+        return;
+    link.touched = true;
+    link.next_touched = touched_;
+    touched_ = &link;
+}
+
+void Shard::publish() noexcept {
+    while (Queue::Link *link = touched_) {
+        touched_ = link->next_touched;
+        link->touched = false;
+        link->queue->publish();
+    }
+    if (freed_count_ != 0 && intake_.free_hint() < 2 * kFreedMax)
+        flush_freed(0);
+}
+
+// A queue made inline: what no callback wants is given back.
+void Shard::call(ferry_completion_fn callback, const ferry_completion &completion,
+                 void *user_data) noexcept {
+    if (callback != nullptr)
+        callback(&completion, user_data);
+    else if (completion.buffer != 0)
+        release(Id{completion.buffer});
+}
+
+bool Shard::emit(Op *op, const Ending &what) noexcept {
+    ferry_completion completion =
+        completion_of(*op, public_id(slot_id(*op, ops_)), what, FERRY_MORE);
+    Queue &queue = *op->queue;
+    if (queue.is_inline()) {
+        completed_.add(1);
+        call(op->callback, completion, op->user_data);
+        return true;
+    }
+    if (!queue.write_more(completion, *op, index_)) {
+        // What is written already must be seen, or nobody makes room.
+        queue.publish();
+        return false;
+    }
+    completed_.add(1);
+    touch(queue);
+    return true;
+}
+
+void Shard::finish(Op *op, const Ending &how) noexcept {
+    if (!op->live) {
+        engine_.poison("an operation ended twice");
+        return;
+    }
+    if (op->linked())
+        wheel_.remove(op);
+    if (op->copy == kCopyOwned)
+        engine_.allocator().free(reinterpret_cast<void *>(op->params.words[0]),
+                                 op->params.words[kCopyWord]);
+    ferry_completion completion = completion_of(*op, public_id(slot_id(*op, ops_)), how, 0);
+    Queue &queue = *op->queue;
+    op->live = false;
+    --active_;
+    completed_.add(1);
+    if (queue.is_inline()) {
+        ferry_completion_fn callback = op->callback;
+        void *user_data = op->user_data;
+        // Free before the callback: it may want the slot.
+        free_slot(op);
+        call(callback, completion, user_data);
+        queue.link(index_).ended.add(1);
+        return;
+    }
+    if (queue.write_final(completion, op, index_))
+        free_slot(op);
+    touch(queue);
+}
+
+void Shard::interrupt(coro::Fiber &fiber, int32_t status) noexcept {
+    if (fiber.interrupted != 0)
+        return;
+    fiber.interrupted = status;
+    if (fiber.waiting != nullptr)
+        fiber.waiting->interrupt();
+}
+
+// ---- handles ------------------------------------------------------------------------------------
+
+ferry_status Shard::look_up(uint64_t handle, HandleSlot **slot) noexcept {
+    Id id{handle};
+    *slot = handles_.slot(id);
+    if (*slot == nullptr)
+        return FERRY_E_BAD_HANDLE;
+    switch (Handles::age(**slot, id)) {
+    case Age::passed:
+        return FERRY_E_STALE;
+    case Age::never_issued:
+        return FERRY_E_BAD_HANDLE;
+    case Age::current:
+        break;
+    }
+    // A free slot has the generation of its next handle, and a forged handle may name that.
+    if ((*slot)->socket == nullptr || (*slot)->kind != id.kind())
+        return FERRY_E_BAD_HANDLE;
+    return FERRY_OK;
+}
+
+void Shard::let_go(driver::Socket &socket) noexcept {
+    FERRY_ASSERT(socket.holds > 0);
+    if (--socket.holds == 0 && socket.closing)
+        finish_close(*handles_.slot(Id{socket.handle}));
+}
+
+bool Shard::close(HandleSlot &slot, coro::Wait *closer) noexcept {
+    driver::Socket &socket = *slot.socket;
+    FERRY_ASSERT(!socket.closing);
+    socket.closing = true;
+    handles_.outdate(slot);
+    if (socket.holds == 0) {
+        finish_close(slot);
+        return true;
+    }
+    socket.closer = closer;
+    // Keep it until all have been told: one may let go of it at once.
+    hold(socket);
+    if (socket.reader != nullptr)
+        interrupt(*socket.reader, FERRY_E_CLOSED);
+    for (driver::Outgoing *at = socket.unsent; at != nullptr; at = at->next) {
+        if (at->fiber->interrupted == 0)
+            at->fiber->interrupted = FERRY_E_CLOSED;
+    }
+    drop_interrupted(socket);
+    let_go(socket);
+    return false;
+}
+
+void Shard::finish_close(HandleSlot &slot) noexcept {
+    driver::Socket &socket = *slot.socket;
+    coro::Wait *closer = socket.closer;
+    handles_.remove(slot);
+    driver_->close(socket);
+    if (closer != nullptr)
+        closer->wake();
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+void Shard::mark_dirty(driver::Socket &socket) noexcept {
+    if (socket.dirty)
+        return;
+    socket.dirty = true;
+    // The list holds it, too: it must not go before it is flushed.
+    hold(socket);
+    socket.next_dirty = dirty_;
+    dirty_ = &socket;
+}
+
+void Shard::enqueue(driver::Socket &socket, driver::Outgoing &outgoing) noexcept {
+    outgoing.next = nullptr;
+    if (socket.unsent == nullptr)
+        socket.unsent = &outgoing;
+    else
+        socket.unsent_last->next = &outgoing;
+    socket.unsent_last = &outgoing;
+    if (!socket.sending)
+        mark_dirty(socket);
+}
+
+void Shard::flush() noexcept {
+    while (driver::Socket *socket = dirty_) {
+        dirty_ = socket->next_dirty;
+        socket->dirty = false;
+        flush_socket(*socket);
+        let_go(*socket);
+    }
+}
+
+void Shard::flush_socket(driver::Socket &socket) noexcept {
+    while (socket.unsent != nullptr && !socket.sending) {
+        driver::ConstSpan spans[driver::kSendSpansMax];
+        size_t count = 0;
+        for (driver::Outgoing *at = socket.unsent; at != nullptr && count < driver::kSendSpansMax;
+             at = at->next)
+            spans[count++] = {at->data + at->taken, at->size - at->taken};
+        driver::Outcome outcome;
+        socket.sending = true;
+        if (!driver_->send(socket, spans, count, &outcome))
+            return;
+        socket.sending = false;
+        distribute(socket, outcome);
+    }
+}
+
+// Tell the sends what was taken of them; an error is the stream's and ends them all.
+void Shard::distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept {
+    auto left = static_cast<uint64_t>(outcome.result);
+    while (driver::Outgoing *front = socket.unsent) {
+        uint64_t wanted = front->size - front->taken;
+        uint64_t part = left < wanted ? left : wanted;
+        front->taken += part;
+        left -= part;
+        if (front->taken < front->size && outcome.status == FERRY_OK)
+            break;
+        socket.unsent = front->next;
+        if (front->taken < front->size)
+            front->outcome = outcome;
+        front->wait->wake();
+    }
+}
+
+void Shard::sent(driver::Socket &socket, driver::Outcome outcome) noexcept {
+    socket.sending = false;
+    distribute(socket, outcome);
+    drop_interrupted(socket);
+    if (socket.unsent != nullptr)
+        mark_dirty(socket);
+}
+
+void Shard::drop_interrupted(driver::Socket &socket) noexcept {
+    if (socket.sending) {
+        driver_->cancel_send(socket); // sent() comes back here.
+        return;
+    }
+    driver::Outgoing **link = &socket.unsent;
+    driver::Outgoing *last = nullptr;
+    while (driver::Outgoing *at = *link) {
+        if (at->fiber->interrupted != 0) {
+            *link = at->next;
+            at->wait->wake();
+        } else {
+            last = at;
+            link = &at->next;
+        }
+    }
+    socket.unsent_last = last;
+}
+
+// ---- driver::Host -------------------------------------------------------------------------------
+
+driver::Span Shard::lend_space() noexcept {
+    driver::Span span;
+    span.data = buffers_.space(&span.size);
+    if (span.data == nullptr && buffers_.take_back())
+        span.data = buffers_.space(&span.size);
+    return span;
+}
+
+uint64_t Shard::lend(size_t used) noexcept { return buffers_.lend(used); }
+
+driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
+    *memory = nullptr;
+    if (!engine_.loads().take(size))
+        return {.status = FERRY_E_LIMIT};
+    *memory = engine_.allocator().allocate(size);
+    if (*memory != nullptr)
+        return {};
+    engine_.loads().give(size);
+    return {.status = FERRY_E_NO_MEMORY};
+}
+
+void Shard::free_load(void *memory, size_t size) noexcept {
+    engine_.allocator().free(memory, size);
+    engine_.loads().give(size);
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+void Shard::ask_to_stop() noexcept {
+    intake_.close();
+    stop_asked_.store(true, std::memory_order_relaxed);
+    nudge();
+}
+
+void Shard::stop() noexcept {
+    stopping_ = true;
+    for (uint32_t i = 0; i < intake_.made(); ++i) {
+        if (ops_[i].live)
+            interrupt(ops_[i], FERRY_E_SHUTDOWN);
+    }
+    handles_.for_each([this](HandleSlot &slot) {
+        if (!slot.socket->closing)
+            close(slot, nullptr);
+    });
+}
+
+bool Shard::quiet() noexcept {
+    if (!stopping_ || active_ != 0 || !ready_.empty() || !intake_.drained())
+        return false;
+    // Connections that an operation opened after the first round.
+    handles_.for_each([this](HandleSlot &slot) {
+        if (!slot.socket->closing)
+            close(slot, nullptr);
+    });
+    return handles_.open_count() == 0 && dirty_ == nullptr;
+}
+
+void Shard::abandon() noexcept {
+    if (driver_ == nullptr)
+        return;
+    handles_.for_each([this](HandleSlot &slot) { driver_->abandon(*slot.socket); });
+    driver_->abandon_all();
+}
+
+} // namespace ferry

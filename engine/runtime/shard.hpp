@@ -1,0 +1,193 @@
+// A shard: one loop on one thread, with its operations, handles, timers and buffers.
+//
+// A turn: take in what other threads sent, run what is ready, fire timers, publish completions, poll
+// the driver. After each event of the driver what it made ready runs at once, while it is in the cache;
+// sends that came together leave together.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <ferry/completion.h>
+#include <ferry/request.h>
+
+#include "base/allocator.hpp"
+#include "base/block_pool.hpp"
+#include "base/counter.hpp"
+#include "base/lists.hpp"
+#include "coro/fiber.hpp"
+#include "driver/driver.hpp"
+#include "runtime/buffers.hpp"
+#include "runtime/handles.hpp"
+#include "runtime/intake.hpp"
+#include "runtime/op.hpp"
+#include "runtime/operation.hpp"
+#include "runtime/queue.hpp"
+#include "runtime/timer_wheel.hpp"
+
+namespace ferry {
+
+class Engine;
+
+class Shard final : public driver::Host {
+  public:
+    Shard(Engine &engine, uint32_t index);
+    ~Shard();
+    Shard(const Shard &) = delete;
+    Shard &operator=(const Shard &) = delete;
+
+    ferry_status open() noexcept;
+
+    // ---- driving, on the shard's thread ----
+    // Until there is nothing left to do, or the budget is used up.
+    void work() noexcept;
+    void poll(uint64_t until_ns) noexcept;
+    // From here on work() stops when so much time has passed; 0 = no limit. A poll that waits starts
+    // the time anew.
+    void set_budget(uint64_t budget_ns) noexcept;
+    uint64_t budget_end_ns() const noexcept { return budget_end_ns_; }
+    uint64_t progress() const noexcept { return progress_; }
+    uint64_t completed() const noexcept { return completed_.get(); }
+    uint32_t left() const noexcept;
+    // Which thread runs the shard; 0 = none yet.
+    void bind(uintptr_t thread) noexcept { thread_.store(thread, std::memory_order_relaxed); }
+    // A host-driven shard belongs to the first thread that runs it. False: it is another's.
+    bool bind_once(uintptr_t thread) noexcept {
+        uintptr_t none = 0;
+        return thread_.compare_exchange_strong(none, thread) || none == thread;
+    }
+    uintptr_t thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
+    // The host sleeps on the driver's descriptor between runs.
+    void settle_for_descriptor() noexcept;
+    void rouse() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
+
+    // Everything has ended after ask_to_stop().
+    bool quiet() noexcept;
+
+    // ---- from any thread ----
+    // knock: end its sleep, it will see what came. nudge: the same, and leave a mark to be seen.
+    void knock() noexcept;
+    void nudge() noexcept override;
+    void ask_to_stop() noexcept;
+    ferry_status cancel(Id op) noexcept;
+    ferry_status discard(Id handle) noexcept;
+    ferry_status release(Id buffer) noexcept;
+    Intake &intake() noexcept { return intake_; }
+    uint32_t index() const noexcept { return index_; }
+    void free_held(Op *op) noexcept;
+
+    // ---- submit on the shard's own thread ----
+    // An id for a free slot; false = none.
+    bool take_slot(uint64_t *id) noexcept;
+    void give_slot(uint64_t id) noexcept;
+    // The request's times are absolute, copy tells what became of what it borrowed.
+    void admit(uint64_t id, const ferry_request &request, uint16_t copy, Queue &queue) noexcept;
+    uint64_t public_id(uint64_t id) const noexcept;
+
+    // ---- for operations ----
+    driver::Driver &driver() noexcept { return *driver_; }
+    coro::Scheduler &scheduler() noexcept { return ready_; }
+    BlockPool &blocks() noexcept { return blocks_; }
+    Buffers &buffers() noexcept { return buffers_; }
+    Handles &handles() noexcept { return handles_; }
+    coro::WaitList &room() noexcept { return room_; }
+    coro::WaitList &memory() noexcept { return memory_; }
+    uint64_t now_ns() const noexcept { return driver_->now_ns(); }
+
+    // A completion with FERRY_MORE; false = no room, wait for room() and try again.
+    bool emit(Op *op, const Ending &what) noexcept;
+    // The final completion; the slot may be free afterwards.
+    void finish(Op *op, const Ending &how) noexcept;
+    static void interrupt(coro::Fiber &fiber, int32_t status) noexcept;
+
+    // FERRY_OK and the slot, or why the handle is not to be had.
+    ferry_status look_up(uint64_t handle, HandleSlot **slot) noexcept;
+    void hold(driver::Socket &socket) noexcept { ++socket.holds; }
+    void let_go(driver::Socket &socket) noexcept;
+    // What is pending on it ends with FERRY_E_CLOSED, then it closes. True: it is closed already.
+    bool close(HandleSlot &slot, coro::Wait *closer) noexcept;
+
+    void enqueue(driver::Socket &socket, driver::Outgoing &outgoing) noexcept;
+    // Take out those sends whose fiber was interrupted.
+    void drop_interrupted(driver::Socket &socket) noexcept;
+
+    void set_sleep(Op *op, uint64_t until_ns) noexcept;
+    void end_sleep(Op *op) noexcept;
+    void note_hunger() noexcept { hungry_.store(true, std::memory_order_seq_cst); }
+
+    // ---- in a fork's child ----
+    void abandon() noexcept;
+
+    uint64_t handles_open() const noexcept { return handles_.open_count(); }
+    uint64_t buffers_lent() const noexcept { return buffers_.lent(); }
+    uint64_t ops_taken() noexcept;
+
+    // ---- driver::Host ----
+    driver::Span lend_space() noexcept override;
+    uint64_t lend(size_t used) noexcept override;
+    driver::Outcome allocate_load(size_t size, void **memory) noexcept override;
+    void free_load(void *memory, size_t size) noexcept override;
+    void sent(driver::Socket &socket, driver::Outcome outcome) noexcept override;
+    bool run_ready() noexcept override;
+
+  private:
+    static constexpr uint32_t kFreedMax = 64;
+
+    void take_in() noexcept;
+    void drain_inbox() noexcept;
+    void take_wishes() noexcept;
+    void run(Op *op) noexcept;
+    void fire_timers() noexcept;
+    void alarm(Op *op, uint64_t now) noexcept;
+    void publish() noexcept;
+    void call(ferry_completion_fn callback, const ferry_completion &completion,
+              void *user_data) noexcept;
+    void touch(Queue &queue) noexcept;
+    void free_slot(Op *op) noexcept;
+    void flush_freed(uint32_t keep) noexcept;
+    void flush() noexcept;
+    void flush_socket(driver::Socket &socket) noexcept;
+    void distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept;
+    void mark_dirty(driver::Socket &socket) noexcept;
+    void finish_close(HandleSlot &slot) noexcept;
+    bool arrived() noexcept;
+    void stop() noexcept;
+    bool out_of_budget() noexcept;
+
+    Engine &engine_;
+    const uint32_t index_;
+    BlockPool blocks_;
+    Buffers buffers_;
+    Handles handles_;
+    Intake intake_;
+    driver::Driver *driver_ = nullptr;
+    Op *ops_ = nullptr;
+    uint32_t ops_max_ = 0;
+
+    coro::Scheduler ready_;
+    TimerWheel wheel_;
+    coro::WaitList room_;   // Multishot operations whose queue is full.
+    coro::WaitList memory_; // Receives for which every buffer is lent.
+    driver::Socket *dirty_ = nullptr;
+    Queue::Link *touched_ = nullptr;
+    uint64_t freed_[kFreedMax];
+    uint32_t freed_count_ = 0;
+    uint64_t budget_ns_ = 0;
+    uint64_t budget_end_ns_ = 0;
+    uint64_t progress_ = 0; // Rises whenever anything was done.
+    uint64_t active_ = 0;   // Operations admitted and not ended.
+    bool stopping_ = false;
+    bool reclaimed_ = false; // Buffers were released on this thread while receives wait for one.
+    Counter completed_;
+    std::atomic<uintptr_t> thread_{0};
+
+    // Other threads knock here.
+    alignas(64) std::atomic<bool> sleeping_{false};
+    std::atomic<bool> nudged_{false};
+    std::atomic<bool> stop_asked_{false};
+    std::atomic<bool> hungry_{false}; // A release by another thread should nudge.
+    Mailbox<Op, &Op::next_cancel> cancels_;
+    Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
+};
+
+} // namespace ferry

@@ -1,0 +1,256 @@
+// The way in: check a request, find its shard, hand it over.
+//
+// On the shard's own thread a request goes straight into its slot; from elsewhere through the inbox, as
+// many of one call's requests at once as go to the same shard.
+#include <cstring>
+
+#include <ferry/status.h>
+
+#include "runtime/engine.hpp"
+#include "runtime/shard.hpp"
+
+namespace ferry {
+
+namespace {
+
+// One call of submit.
+class Submission {
+  public:
+    Submission(Engine &engine, Queue &queue)
+        : engine_(engine), queue_(queue), here_(engine.shard_here()) {}
+
+    ferry_status run(const ferry_request *requests, size_t count, ferry_op *ops,
+                     size_t *accepted) noexcept;
+
+  private:
+    static constexpr size_t kBatch = 64;
+
+    ferry_status check(const ferry_request &request, Shard **shard) const noexcept;
+    ferry_status check_target(const ferry_request &request, uint32_t targets,
+                              Shard **shard) const noexcept;
+    ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
+    ferry_status send_over(Shard &shard, const ferry_request *requests, size_t count, ferry_op *ops,
+                           size_t *sent) noexcept;
+    ferry_status complete(ferry_request *request, uint16_t *copy) noexcept;
+    void undo(const ferry_request &request, uint16_t copy) noexcept;
+    bool plain(const ferry_request &request) const noexcept;
+    uint64_t now() noexcept;
+
+    const OpSpec &spec(const ferry_request &request) const noexcept {
+        return engine_.operations()[request.opcode];
+    }
+
+    Engine &engine_;
+    Queue &queue_;
+    Shard *const here_;
+    uint64_t now_ns_ = 0;
+};
+
+uint64_t add_saturating(uint64_t time, uint64_t duration) {
+    return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
+}
+
+uint64_t Submission::now() noexcept {
+    if (now_ns_ == 0)
+        now_ns_ = engine_.shard(0).now_ns();
+    return now_ns_;
+}
+
+ferry_status Submission::check_target(const ferry_request &request, uint32_t targets,
+                                      Shard **shard) const noexcept {
+    if (targets == 0) {
+        if (request.target != FERRY_NONE)
+            return FERRY_E_UNSUPPORTED;
+        *shard = here_ != nullptr ? here_ : &engine_.shard(queue_.home());
+        return FERRY_OK;
+    }
+    Id id{request.target};
+    if (id.kind() != Kind::listener && id.kind() != Kind::stream)
+        return FERRY_E_BAD_HANDLE;
+    if (id.engine() != engine_.tag())
+        return FERRY_E_FOREIGN;
+    if (id.shard() >= engine_.shard_count())
+        return FERRY_E_BAD_HANDLE;
+    if ((targets & target_bit(id.kind())) == 0)
+        return FERRY_E_WRONG_KIND;
+    *shard = &engine_.shard(id.shard());
+    return FERRY_OK;
+}
+
+ferry_status Submission::check(const ferry_request &request, Shard **shard) const noexcept {
+    if (request.opcode >= kOpcodes)
+        return FERRY_E_UNSUPPORTED;
+    const OpSpec &spec = this->spec(request);
+    if (spec.start == nullptr || request.reserved != 0 || (request.flags & ~spec.flags) != 0)
+        return FERRY_E_UNSUPPORTED;
+    uint64_t unused = 0;
+    for (uint32_t i = spec.words; i < 10; ++i)
+        unused |= request.params.words[i];
+    if (unused != 0)
+        return FERRY_E_UNSUPPORTED;
+    ferry_status status = check_target(request, spec.targets, shard);
+    if (status != FERRY_OK)
+        return status;
+    return spec.check != nullptr ? spec.check(request) : FERRY_OK;
+}
+
+// Nothing of it must be changed on the way in.
+bool Submission::plain(const ferry_request &request) const noexcept {
+    const OpSpec &spec = this->spec(request);
+    return request.deadline_ns == 0 && !spec.timed && spec.borrowed == nullptr;
+}
+
+// Make times absolute and copy what is borrowed.
+ferry_status Submission::complete(ferry_request *request, uint16_t *copy) noexcept {
+    const OpSpec &spec = this->spec(*request);
+    *copy = kCopyNone;
+    if (request->deadline_ns != 0)
+        request->deadline_ns = add_saturating(now(), request->deadline_ns);
+    if (spec.timed)
+        request->params.words[0] = add_saturating(now(), request->params.words[0]);
+    if (spec.borrowed == nullptr)
+        return FERRY_OK;
+    size_t size = 0;
+    const void *bytes = spec.borrowed(*request, &size);
+    if (size == 0)
+        return FERRY_OK;
+    void *place = &request->params.words[kCopyWord];
+    *copy = kCopyInline;
+    if (size > kCopyInlineMax) {
+        place = engine_.allocator().allocate(size);
+        if (place == nullptr)
+            return FERRY_E_NO_MEMORY;
+        *copy = kCopyOwned;
+        request->params.words[0] = reinterpret_cast<uintptr_t>(place);
+        request->params.words[kCopyWord] = size;
+    }
+    std::memcpy(place, bytes, size);
+    return FERRY_OK;
+}
+
+void Submission::undo(const ferry_request &request, uint16_t copy) noexcept {
+    if (copy == kCopyOwned)
+        engine_.allocator().free(reinterpret_cast<void *>(request.params.words[0]),
+                                 request.params.words[kCopyWord]);
+}
+
+ferry_status Submission::direct(const ferry_request &request, ferry_op *op) noexcept {
+    uint64_t id;
+    if (!here_->take_slot(&id))
+        return FERRY_E_FULL;
+    if (plain(request)) {
+        here_->admit(id, request, kCopyNone, queue_);
+    } else {
+        ferry_request changed = request;
+        uint16_t copy;
+        ferry_status status = complete(&changed, &copy);
+        if (status != FERRY_OK) {
+            here_->give_slot(id);
+            return status;
+        }
+        here_->admit(id, changed, copy, queue_);
+    }
+    *op = here_->public_id(id);
+    return FERRY_OK;
+}
+
+// Up to kBatch checked requests for one shard.
+ferry_status Submission::send_over(Shard &shard, const ferry_request *requests, size_t count,
+                                   ferry_op *ops, size_t *sent) noexcept {
+    *sent = 0;
+    // What may fail comes before there is a place to fill.
+    ferry_request changed;
+    uint16_t copy = kCopyNone;
+    if (count == 1) {
+        changed = requests[0];
+        ferry_status status = complete(&changed, &copy);
+        if (status != FERRY_OK)
+            return status;
+        changed.reserved = copy;
+        requests = &changed;
+    }
+    Intake &intake = shard.intake();
+    uint64_t ids[kBatch];
+    uint64_t position;
+    uint32_t taken = intake.reserve(ids, static_cast<uint32_t>(count), &position);
+    if (taken == 0) {
+        undo(changed, copy);
+        return intake.closed() ? FERRY_E_SHUTDOWN : FERRY_E_FULL;
+    }
+    queue_.count_remote(taken);
+    for (uint32_t i = 0; i < taken; ++i) {
+        InboxEntry &entry = intake.entry(position + i);
+        entry.request = requests[i];
+        entry.queue = &queue_;
+        if (ops != nullptr)
+            ops[i] = shard.public_id(ids[i]);
+        intake.publish(position + i, ids[i], i + 1 == taken);
+    }
+    shard.knock();
+    *sent = taken;
+    if (taken == count)
+        return FERRY_OK;
+    return intake.closed() ? FERRY_E_SHUTDOWN : FERRY_E_FULL;
+}
+
+ferry_status Submission::run(const ferry_request *requests, size_t count, ferry_op *ops,
+                             size_t *accepted) noexcept {
+    size_t done = 0;
+    ferry_status status = FERRY_OK;
+    Shard *shard = nullptr;
+    uint64_t local = 0;
+    while (done < count && status == FERRY_OK) {
+        status = check(requests[done], &shard);
+        if (status != FERRY_OK)
+            break;
+        if (shard == here_) {
+            ferry_op op;
+            status = direct(requests[done], &op);
+            if (status != FERRY_OK)
+                break;
+            if (ops != nullptr)
+                ops[done] = op;
+            ++done;
+            ++local;
+            continue;
+        }
+        // As many as can go together; the first that is refused is told after those before it.
+        size_t batch = 1;
+        ferry_status refused = FERRY_OK;
+        Shard *next = nullptr;
+        while (batch < kBatch && done + batch < count && plain(requests[done + batch - 1])) {
+            const ferry_request &request = requests[done + batch];
+            refused = check(request, &next);
+            if (refused != FERRY_OK || next != shard || !plain(request))
+                break;
+            ++batch;
+        }
+        size_t sent;
+        status = send_over(*shard, requests + done, batch, ops != nullptr ? ops + done : nullptr,
+                           &sent);
+        done += sent;
+        if (status == FERRY_OK)
+            status = refused;
+    }
+    if (local != 0)
+        queue_.link(here_->index()).accepted.add(local);
+    *accepted = done;
+    return status;
+}
+
+} // namespace
+
+ferry_status Engine::submit(Queue &queue, const ferry_request *requests, size_t count,
+                            ferry_op *ops, size_t *accepted) noexcept {
+    *accepted = 0;
+    if (state() != FERRY_ENGINE_RUNNING)
+        return FERRY_E_SHUTDOWN;
+    Submission submission(*this, queue);
+    ferry_status status = submission.run(requests, count, ops, accepted);
+    // A host that sleeps on the engine's descriptor must be told of its own requests, too.
+    if (descriptor_wanted_ && !running_ && *accepted != 0)
+        shards_[0]->knock();
+    return status;
+}
+
+} // namespace ferry

@@ -1,0 +1,160 @@
+// A hierarchical timer wheel: insert and remove in constant time, never early.
+//
+// Eight levels of 64 slots. A tick is 2^14 ns (16 us); level n's slots are 64^n ticks wide. A node goes
+// into the level of the highest bit in which its tick differs from the present one, so whatever is in
+// level 0 is due before anything in level 1, and so on; when time reaches a slot of a higher level, its
+// nodes are dealt out to the levels below. A bitmap per level finds the next occupied slot at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ferry {
+
+class TimerWheel {
+  public:
+    static constexpr uint64_t kNever = UINT64_MAX;
+
+    struct Node {
+        Node *next = nullptr;
+        Node **link = nullptr; // What points to this node; null when it is in no list.
+        uint64_t expiry_ns = 0;
+
+        bool linked() const noexcept { return link != nullptr; }
+    };
+
+    bool empty() const noexcept { return count_ == 0; }
+    size_t count() const noexcept { return count_; }
+
+    // Rounded up to a tick: never early.
+    void insert(Node *node, uint64_t expiry_ns) noexcept {
+        node->expiry_ns = expiry_ns;
+        ++count_;
+        place(node);
+    }
+
+    void remove(Node *node) noexcept {
+        *node->link = node->next;
+        if (node->next != nullptr)
+            node->next->link = node->link;
+        node->link = nullptr;
+        // The slot's bit stays: an empty slot is noticed when its time comes, or by next_ns().
+        --count_;
+    }
+
+    // Call fire(Node *) for all that are due; it may insert and remove.
+    template <class Fire> void advance(uint64_t now_ns, Fire &&fire) noexcept {
+        uint64_t target = now_ns >> kTickBits;
+        size_t level;
+        uint64_t tick;
+        while (next_slot(&level, &tick) && tick <= target) {
+            now_tick_ = tick;
+            detach(level, tick);
+            while (Node *node = detached_) {
+                detached_ = node->next;
+                if (detached_ != nullptr)
+                    detached_->link = &detached_;
+                node->link = nullptr;
+                if (tick_of(node->expiry_ns) > now_tick_) {
+                    place(node);
+                    continue;
+                }
+                --count_;
+                fire(node);
+            }
+        }
+        if (target > now_tick_)
+            now_tick_ = target;
+    }
+
+    // When advance() has something to do next: not later than the earliest expiry (rounded up to a
+    // tick), maybe earlier. kNever when the wheel is empty.
+    uint64_t next_ns() noexcept {
+        size_t level;
+        uint64_t tick;
+        return next_slot(&level, &tick) ? tick << kTickBits : kNever;
+    }
+
+  private:
+    static constexpr uint32_t kTickBits = 14;
+    static constexpr uint32_t kLevelBits = 6;
+    static constexpr size_t kLevels = 8;
+    static constexpr uint64_t kSlots = 1u << kLevelBits;
+    static constexpr uint64_t kFarthest = (uint64_t{1} << (kLevelBits * kLevels)) - 1;
+
+    static uint64_t tick_of(uint64_t expiry_ns) noexcept {
+        uint64_t tick = expiry_ns >> kTickBits;
+        return tick + ((tick << kTickBits) != expiry_ns ? 1 : 0);
+    }
+
+    void place(Node *node) noexcept {
+        uint64_t tick = tick_of(node->expiry_ns);
+        if (tick < now_tick_)
+            tick = now_tick_;
+        uint64_t differs = tick ^ now_tick_;
+        size_t level = differs == 0
+                           ? 0
+                           : (63 - static_cast<size_t>(__builtin_clzll(differs))) / kLevelBits;
+        if (level >= kLevels) {
+            // Beyond the wheel (149 years): wait in its last slot and be dealt out again.
+            level = kLevels - 1;
+            tick = now_tick_ | kFarthest;
+        }
+        size_t slot = (tick >> (level * kLevelBits)) & (kSlots - 1);
+        Node **head = &slots_[level][slot];
+        node->next = *head;
+        if (node->next != nullptr)
+            node->next->link = &node->next;
+        node->link = head;
+        *head = node;
+        occupied_[level] |= uint64_t{1} << slot;
+    }
+
+    // The next occupied slot and the tick at which it begins.
+    bool next_slot(size_t *level_out, uint64_t *tick_out) noexcept {
+        for (size_t level = 0; level < kLevels; ++level) {
+            uint32_t shift = static_cast<uint32_t>(level) * kLevelBits;
+            uint64_t here = (now_tick_ >> shift) & (kSlots - 1);
+            uint64_t ahead = occupied_[level] & (~uint64_t{0} << here);
+            while (ahead != 0) {
+                auto slot = static_cast<uint64_t>(__builtin_ctzll(ahead));
+                if (slots_[level][slot] != nullptr) {
+                    uint64_t base = now_tick_ >> shift & ~(kSlots - 1);
+                    uint64_t tick = (base | slot) << shift;
+                    *level_out = level;
+                    *tick_out = tick > now_tick_ ? tick : now_tick_;
+                    return true;
+                }
+                occupied_[level] &= ~(uint64_t{1} << slot);
+                ahead &= ahead - 1;
+            }
+        }
+        return false;
+    }
+
+    void detach(size_t level, uint64_t tick) noexcept {
+        size_t slot = (tick >> (level * kLevelBits)) & (kSlots - 1);
+        occupied_[level] &= ~(uint64_t{1} << slot);
+        // Lists are built by pushing to the front; turn it, so that equal times fire in order.
+        Node *node = slots_[level][slot];
+        slots_[level][slot] = nullptr;
+        detached_ = nullptr;
+        while (node != nullptr) {
+            Node *next = node->next;
+            node->next = detached_;
+            if (detached_ != nullptr)
+                detached_->link = &node->next;
+            node->link = &detached_;
+            detached_ = node;
+            node = next;
+        }
+    }
+
+    uint64_t now_tick_ = 0;
+    size_t count_ = 0;
+    uint64_t occupied_[kLevels] = {};
+    Node *slots_[kLevels][kSlots] = {};
+    Node *detached_ = nullptr; // Nodes of the slot that is being dealt out.
+};
+
+} // namespace ferry

@@ -1,0 +1,644 @@
+/*
+ * Queues: the ways to get completions out, the bound of the ring, and the end of a queue.
+ *
+ * Sleeping and waking (descriptor, wake hook, arm) is wake_test's matter.
+ */
+#include "fixture.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALL = 4 };
+
+static ferry_queue *make_queue(fixture *f, uint32_t mode, uint32_t capacity)
+{
+    ferry_queue_options options = {
+        .struct_size = sizeof options, .mode = mode, .capacity = capacity};
+    ferry_queue *queue = NULL;
+    assert_status(ferry_queue_create(f->engine, &options, &queue), FERRY_OK);
+    assert_non_null(queue);
+    return queue;
+}
+
+static void submit_nops(fixture *f, ferry_queue *queue, size_t count, ferry_op *ops_out)
+{
+    for (size_t i = 0; i < count; i++) {
+        ferry_request request;
+        ferry_prepare_nop(&request);
+        request.tag = i;
+        assert_status(referee_submit(f->judge, queue, &request, 1, &ops_out[i], NULL), FERRY_OK);
+    }
+}
+
+/* Let this many nops complete one after the other, so that their order is known. */
+static void complete_nops(fixture *f, ferry_queue *queue, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ferry_request request;
+        ferry_prepare_nop(&request);
+        request.tag = i;
+        assert_status(referee_submit(f->judge, queue, &request, 1, NULL, NULL), FERRY_OK);
+        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    }
+}
+
+static void run_until_idle(fixture *f)
+{
+    for (int i = 0; i < 10; i++) {
+        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    }
+}
+
+/* --- Modes --------------------------------------------------------------------------------- */
+
+static void each_mode_refuses_the_calls_of_the_others(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *reaped = make_queue(f, FERRY_QUEUE_REAP, 0);
+    ferry_queue *mapped = make_queue(f, FERRY_QUEUE_MAPPED, 0);
+    ferry_queue *called = make_queue(f, FERRY_QUEUE_INLINE, 0);
+    ferry_queue *unpulled[] = {mapped, called};
+    ferry_completion out;
+    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+    int32_t fd;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(ferry_queue_reap(unpulled[i], &out, 1), FERRY_E_UNSUPPORTED);
+        assert_int_equal(ferry_queue_dispatch(unpulled[i], 0, 0), FERRY_E_UNSUPPORTED);
+    }
+    assert_status(ferry_queue_map(reaped, &mapping), FERRY_E_UNSUPPORTED);
+    assert_status(ferry_queue_map(called, &mapping), FERRY_E_UNSUPPORTED);
+    assert_status(ferry_queue_fd(called, &fd), FERRY_E_UNSUPPORTED);
+    assert_int_equal(fd, -1);
+    assert_int_equal(ferry_queue_arm(called), FERRY_E_UNSUPPORTED);
+    assert_status(ferry_queue_post(called, 1, 2, 3), FERRY_E_UNSUPPORTED);
+    assert_status(ferry_queue_destroy(reaped), FERRY_OK);
+    assert_status(ferry_queue_destroy(mapped), FERRY_OK);
+    assert_status(ferry_queue_destroy(called), FERRY_OK);
+}
+
+static void wait_is_for_queues_that_are_reaped(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_completion out;
+    ferry_queue *mapped = make_queue(f, FERRY_QUEUE_MAPPED, 0);
+    ferry_queue *called = make_queue(f, FERRY_QUEUE_INLINE, 0);
+    assert_int_equal(ferry_queue_wait(mapped, &out, 1, MS), FERRY_E_UNSUPPORTED);
+    assert_int_equal(ferry_queue_wait(called, &out, 1, MS), FERRY_E_UNSUPPORTED);
+}
+
+static void capacity_is_rounded_up(void **state)
+{
+    fixture *f = fixture_open(state);
+    static const uint32_t asked[] = {0, 1, 2, 3, 4, 5, 1000, 1024, 1025};
+    static const uint32_t given[] = {1024, 1, 2, 4, 4, 8, 1024, 1024, 2048};
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        ferry_queue *queue = make_queue(f, FERRY_QUEUE_MAPPED, asked[i]);
+        ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+        assert_status(ferry_queue_map(queue, &mapping), FERRY_OK);
+        assert_int_equal(mapping.capacity, given[i]);
+        assert_non_null(mapping.records);
+        assert_int_equal((uintptr_t)mapping.records % 8, 0);
+        assert_int_equal(*mapping.head, *mapping.tail);
+        assert_int_equal(*mapping.flags, 0);
+        assert_status(ferry_queue_destroy(queue), FERRY_OK);
+    }
+}
+
+static void each_queue_gets_its_own(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *other = make_queue(f, FERRY_QUEUE_REAP, 0);
+    ferry_op own_op;
+    ferry_op other_op;
+    ferry_completion out[2];
+    submit_nops(f, f->queue, 1, &own_op);
+    submit_nops(f, other, 1, &other_op);
+    int32_t count = 0;
+    while (count == 0) {
+        fixture_turn(f, MS);
+        count = referee_reap(f->judge, other, out, 2);
+    }
+    assert_int_equal(count, 1);
+    assert_int_equal(out[0].op, other_op);
+    assert_status(fixture_final(f, own_op).status, FERRY_OK);
+}
+
+/* --- Reap and wait ------------------------------------------------------------------------- */
+
+static void reap_takes_what_fits(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_completion out[8];
+    complete_nops(f, f->queue, 5);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, 2), 2);
+    assert_int_equal(out[0].tag, 0);
+    assert_int_equal(out[1].tag, 1);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, 8), 3);
+    assert_int_equal(out[0].tag, 2);
+    assert_int_equal(out[2].tag, 4);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, 8), 0);
+}
+
+static void wait_returns_when_something_comes(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_completion out[4];
+    ferry_request request;
+    ferry_prepare_timer(&request, 10 * MS, 0);
+    uint64_t begin = now_ns();
+    assert_status(referee_submit(f->judge, f->queue, &request, 1, NULL, NULL), FERRY_OK);
+    assert_int_equal(referee_wait(f->judge, f->queue, out, 4, FERRY_FOREVER), 1);
+    assert_true(now_ns() - begin >= 10 * MS);
+    begin = now_ns();
+    assert_int_equal(referee_wait(f->judge, f->queue, out, 4, 10 * MS), 0);
+    assert_true(now_ns() - begin >= 10 * MS);
+    assert_int_equal(referee_wait(f->judge, f->queue, out, 4, 0), 0);
+}
+
+static void wait_would_hang_the_thread_that_runs_the_loop(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_completion out;
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    assert_int_equal(ferry_queue_wait(f->queue, &out, 1, MS), FERRY_E_WRONG_THREAD);
+}
+
+typedef struct waiter {
+    fixture *f;
+    ferry_queue *queue;
+    atomic_int count;
+    ferry_completion out;
+} waiter;
+
+static void *wait_elsewhere(void *argument)
+{
+    waiter *w = argument;
+    int32_t count = referee_wait(w->f->judge, w->queue, &w->out, 1, FERRY_FOREVER);
+    atomic_store(&w->count, count);
+    return NULL;
+}
+
+static void another_thread_may_wait_for_a_host_driven_engine(void **state)
+{
+    fixture *f = fixture_open(state);
+    waiter w = {.f = f, .queue = make_queue(f, FERRY_QUEUE_REAP, 0)};
+    ferry_op op;
+    pthread_t thread;
+    atomic_init(&w.count, 0);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    REQUIRE(pthread_create(&thread, NULL, wait_elsewhere, &w) == 0);
+    submit_nops(f, w.queue, 1, &op);
+    while (atomic_load(&w.count) == 0) {
+        fixture_turn(f, MS);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(atomic_load(&w.count), 1);
+    assert_int_equal(w.out.op, op);
+}
+
+/* --- Callbacks ----------------------------------------------------------------------------- */
+
+typedef struct calls {
+    fixture *f;
+    ferry_queue *queue;
+    pthread_t thread;
+    atomic_int begun;
+    atomic_int depth;
+    atomic_int deepest;
+    int left_to_submit;
+    int32_t nested;
+    uint64_t rest_ns;
+} calls;
+
+static void count_call(const ferry_completion *completion, void *user_data)
+{
+    calls *c = user_data;
+    referee_note_completion(c->f->judge, completion);
+    c->thread = pthread_self();
+    if (c->rest_ns > 0) {
+        sleep_ns(c->rest_ns);
+    }
+    atomic_fetch_add(&c->begun, 1);
+}
+
+static void submit_calls(calls *c, size_t count, ferry_completion_fn callback)
+{
+    for (size_t i = 0; i < count; i++) {
+        ferry_request request;
+        ferry_prepare_nop(&request);
+        request.callback = callback;
+        request.user_data = c;
+        assert_status(referee_submit(c->f->judge, c->queue, &request, 1, NULL, NULL), FERRY_OK);
+    }
+}
+
+static void dispatch_calls_on_this_thread(void **state)
+{
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue};
+    submit_calls(&c, 5, count_call);
+    run_until_idle(f);
+    assert_int_equal(atomic_load(&c.begun), 0);
+    assert_int_equal(ferry_queue_dispatch(f->queue, 2, 0), 2);
+    assert_int_equal(atomic_load(&c.begun), 2);
+    assert_true(pthread_equal(c.thread, pthread_self()));
+    assert_int_equal(ferry_queue_dispatch(f->queue, 0, 0), 3);
+    assert_int_equal(ferry_queue_dispatch(f->queue, 0, 0), 0);
+    assert_int_equal(atomic_load(&c.begun), 5);
+}
+
+static void dispatch_keeps_its_budget(void **state)
+{
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue, .rest_ns = 2 * MS};
+    submit_calls(&c, 5, count_call);
+    run_until_idle(f);
+    int32_t first = ferry_queue_dispatch(f->queue, 0, MS);
+    assert_in_range(first, 0, 1);
+    assert_int_equal(atomic_load(&c.begun), first);
+    while (atomic_load(&c.begun) < 5) {
+        assert_true(ferry_queue_dispatch(f->queue, 0, 0) > 0);
+    }
+}
+
+static void dispatch_drops_what_has_no_callback(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_completion out;
+    ferry_request request;
+    ferry_prepare_nop(&request);
+    /* Past the referee, who cannot see what is dropped. */
+    assert_status(ferry_queue_submit(f->queue, &request, 1, NULL, NULL), FERRY_OK);
+    run_until_idle(f);
+    assert_status(ferry_queue_post(f->queue, 1, 2, 3), FERRY_OK);
+    assert_int_equal(ferry_queue_dispatch(f->queue, 0, 0), 2);
+    assert_int_equal(ferry_queue_reap(f->queue, &out, 1), 0);
+}
+
+static void dispatch_within(const ferry_completion *completion, void *user_data)
+{
+    calls *c = user_data;
+    referee_note_completion(c->f->judge, completion);
+    c->nested = ferry_queue_dispatch(c->queue, 0, 0);
+}
+
+static void dispatch_within_a_callback_is_busy(void **state)
+{
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue};
+    submit_calls(&c, 2, dispatch_within);
+    run_until_idle(f);
+    assert_int_equal(ferry_queue_dispatch(f->queue, 0, 0), 2);
+    assert_int_equal(c.nested, FERRY_E_BUSY);
+}
+
+static void submit_again(const ferry_completion *completion, void *user_data)
+{
+    calls *c = user_data;
+    referee_note_completion(c->f->judge, completion);
+    int depth = atomic_fetch_add(&c->depth, 1) + 1;
+    if (depth > atomic_load(&c->deepest)) {
+        atomic_store(&c->deepest, depth);
+    }
+    c->thread = pthread_self();
+    if (c->left_to_submit > 0) {
+        ferry_request request;
+        c->left_to_submit--;
+        ferry_prepare_nop(&request);
+        request.callback = submit_again;
+        request.user_data = c;
+        referee_submit(c->f->judge, c->queue, &request, 1, NULL, NULL);
+    }
+    atomic_fetch_sub(&c->depth, 1);
+    atomic_fetch_add(&c->begun, 1);
+}
+
+static void inline_callbacks_may_submit_but_do_not_nest(void **state)
+{
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue, .left_to_submit = 1000};
+    submit_calls(&c, 1, submit_again);
+    while (atomic_load(&c.begun) < 1001) {
+        fixture_turn(f, MS);
+    }
+    assert_int_equal(atomic_load(&c.deepest), 1);
+    bool own_thread = pthread_equal(c.thread, pthread_self()) != 0;
+    assert_int_equal(own_thread, f->drive->shards == 0);
+}
+
+static void dispatched_callbacks_may_submit(void **state)
+{
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue, .left_to_submit = 100};
+    submit_calls(&c, 1, submit_again);
+    while (atomic_load(&c.begun) < 101) {
+        assert_status(ferry_engine_run(f->engine, MS, 0, NULL), FERRY_OK);
+        assert_true(ferry_queue_dispatch(f->queue, 0, 0) >= 0);
+    }
+    assert_int_equal(atomic_load(&c.deepest), 1);
+}
+
+/* --- The ring is full ---------------------------------------------------------------------- */
+
+static void finals_wait_in_their_slots_and_keep_their_order(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, SMALL);
+    enum { COUNT = 5 * SMALL + 1 };
+    ferry_completion out[3];
+    complete_nops(f, queue, COUNT);
+    uint64_t expected = 0;
+    while (expected < COUNT) {
+        int32_t count = referee_reap(f->judge, queue, out, 3);
+        assert_true(count > 0);
+        for (int32_t i = 0; i < count; i++) {
+            assert_int_equal(out[i].tag, expected++);
+        }
+    }
+    assert_int_equal(referee_reap(f->judge, queue, out, 3), 0);
+}
+
+static void held_finals_arrive_without_another_turn(void **state)
+{
+    ferry_queue_options small = {.capacity = 1};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    enum { COUNT = 50 };
+    ferry_op ops[COUNT];
+    submit_nops(f, f->queue, COUNT, ops);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_status(fixture_final(f, ops[i]).status, FERRY_OK);
+    }
+}
+
+static void a_mapped_ring_says_that_finals_are_held(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_MAPPED, SMALL);
+    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+    assert_status(ferry_queue_map(queue, &mapping), FERRY_OK);
+    uint32_t head = *mapping.head;
+    complete_nops(f, queue, SMALL + 2);
+    assert_int_equal(*mapping.tail - head, SMALL);
+    assert_int_equal(*mapping.flags & FERRY_QUEUE_HELD, FERRY_QUEUE_HELD);
+    for (uint64_t tag = 0; tag < SMALL + 2; tag++) {
+        const ferry_completion *next = &mapping.records[head & (mapping.capacity - 1)];
+        assert_int_equal(next->tag, tag);
+        referee_note_completion(f->judge, next);
+        __atomic_store_n(mapping.head, ++head, __ATOMIC_RELEASE);
+        assert_int_equal(ferry_queue_arm(queue), tag + 1 < SMALL + 2 ? 1 : 0);
+    }
+    assert_int_equal(*mapping.flags & FERRY_QUEUE_HELD, 0);
+    assert_int_equal(*mapping.tail, head);
+}
+
+static void a_full_ring_pauses_a_receive(void **state)
+{
+    ferry_queue_options small = {.capacity = SMALL};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    int peer;
+    ferry_handle stream = fixture_stream(f, &peer);
+    ferry_request request;
+    ferry_prepare_stream_receive_multishot(&request, stream);
+    ferry_op op = fixture_submit(f, &request);
+
+    /* Send without reaping until the peer's socket takes no more for a good while. */
+    static unsigned char piece[64 * 1024];
+    size_t sent = 0;
+    for (int idle = 0; idle < 50;) {
+        pattern_fill(piece, sizeof piece, sent);
+        size_t took = peer_send_what_fits(peer, piece, sizeof piece);
+        sent += took;
+        idle = took == 0 ? idle + 1 : 0;
+        assert_true(sent < 256 * 1024 * 1024);
+        assert_status(ferry_engine_run(f->engine, MS, 0, NULL), FERRY_OK);
+        assert_true(fixture_info(f).buffers_lent <= SMALL + 1);
+    }
+
+    /* Everything comes, in order, as soon as it is asked for. */
+    size_t received = 0;
+    while (received < sent) {
+        ferry_completion some = fixture_next(f, op);
+        assert_status(some.status, FERRY_OK);
+        assert_true(pattern_matches(some.data, (size_t)some.result, received));
+        received += (size_t)some.result;
+        fixture_release(f, &some);
+    }
+    assert_int_equal(received, sent);
+}
+
+static void a_full_ring_pauses_an_accept(void **state)
+{
+    ferry_queue_options small = {.capacity = SMALL};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    uint16_t port;
+    ferry_handle listener = fixture_listen(f, &port);
+    ferry_request request;
+    ferry_prepare_tcp_accept(&request, listener);
+    ferry_op op = fixture_submit(f, &request);
+    for (int i = 0; i < 3 * SMALL; i++) {
+        fixture_keep(f, peer_connect(port));
+        run_until_idle(f);
+    }
+    assert_true(fixture_info(f).handles_open <= 1 + SMALL + 1);
+    for (int i = 0; i < 3 * SMALL; i++) {
+        assert_status(fixture_next(f, op).status, FERRY_OK);
+    }
+    assert_int_equal(fixture_info(f).handles_open, 1 + 3 * SMALL);
+}
+
+static void a_paused_receive_can_be_canceled(void **state)
+{
+    ferry_queue_options small = {.capacity = 1};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    int peer;
+    ferry_handle stream = fixture_stream(f, &peer);
+    ferry_request request;
+    ferry_prepare_stream_receive_multishot(&request, stream);
+    ferry_op op = fixture_submit(f, &request);
+    for (int i = 0; i < 5; i++) {
+        peer_send(peer, "x", 1);
+        run_until_idle(f);
+    }
+    fixture_cancel(f, op);
+    run_until_idle(f);
+    ferry_completion some = fixture_next(f, op);
+    assert_int_equal(some.flags, FERRY_MORE | FERRY_BUFFER);
+    fixture_release(f, &some);
+    assert_status(fixture_final(f, op).status, FERRY_E_CANCELED);
+}
+
+/* --- Posted messages ----------------------------------------------------------------------- */
+
+static void a_posted_message_arrives(void **state)
+{
+    fixture *f = fixture_open(state);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_status(referee_post(f->judge, f->queue, i, -(int64_t)i, ~i), FERRY_OK);
+    }
+    for (uint64_t i = 0; i < 10; i++) {
+        ferry_completion message = fixture_next(f, FERRY_NONE);
+        assert_int_equal(message.opcode, FERRY_OP_POST);
+        assert_int_equal(message.tag, i);
+        assert_int_equal(message.result, -(int64_t)i);
+        assert_int_equal(message.data_u64, ~i);
+        assert_status(message.status, FERRY_OK);
+    }
+}
+
+static void *post_elsewhere(void *argument)
+{
+    fixture *f = argument;
+    for (uint64_t i = 0; i < 1000; i++) {
+        while (referee_post(f->judge, f->queue, i, 0, 0) == FERRY_E_FULL) {
+            sleep_ns(100 * US);
+        }
+    }
+    return NULL;
+}
+
+static void any_thread_may_post(void **state)
+{
+    ferry_queue_options small = {.capacity = SMALL};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, post_elsewhere, f) == 0);
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_int_equal(fixture_next(f, FERRY_NONE).tag, i);
+    }
+    pthread_join(thread, NULL);
+}
+
+static void a_full_ring_takes_no_message(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, SMALL);
+    ferry_completion out[2 * SMALL];
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < SMALL; i++) {
+            assert_status(referee_post(f->judge, queue, i, 0, 0), FERRY_OK);
+        }
+        assert_status(referee_post(f->judge, queue, 99, 0, 0), FERRY_E_FULL);
+        assert_int_equal(referee_reap(f->judge, queue, out, 2 * SMALL), SMALL);
+    }
+}
+
+/* --- The end of a queue -------------------------------------------------------------------- */
+
+static void a_queue_in_use_is_not_destroyed(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, 0);
+    ferry_request request;
+    ferry_op op;
+    ferry_completion out;
+    ferry_prepare_timer(&request, HOUR, 0);
+    assert_status(referee_submit(f->judge, queue, &request, 1, &op, NULL), FERRY_OK);
+    assert_status(ferry_queue_destroy(queue), FERRY_E_BUSY);
+    assert_status(referee_cancel(f->judge, queue, op), FERRY_OK);
+    run_until_idle(f);
+    /* Nothing flies any more, but a completion waits. */
+    assert_status(ferry_queue_destroy(queue), FERRY_E_BUSY);
+    assert_int_equal(referee_reap(f->judge, queue, &out, 1), 1);
+    assert_status(ferry_queue_destroy(queue), FERRY_OK);
+}
+
+static void a_destroyed_queue_is_stale(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, 0);
+    ferry_request request;
+    ferry_completion out;
+    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+    ferry_op op = FERRY_NONE;
+    size_t accepted = 9;
+    int32_t fd;
+    ferry_prepare_nop(&request);
+    assert_status(ferry_queue_destroy(queue), FERRY_OK);
+    assert_status(ferry_queue_submit(queue, &request, 1, &op, &accepted), FERRY_E_STALE);
+    assert_int_equal(accepted, 0);
+    assert_status(ferry_queue_cancel(queue, 1), FERRY_E_STALE);
+    assert_status(ferry_queue_post(queue, 1, 2, 3), FERRY_E_STALE);
+    assert_int_equal(ferry_queue_reap(queue, &out, 1), FERRY_E_STALE);
+    assert_int_equal(ferry_queue_wait(queue, &out, 1, MS), FERRY_E_STALE);
+    assert_int_equal(ferry_queue_dispatch(queue, 0, 0), FERRY_E_STALE);
+    assert_status(ferry_queue_fd(queue, &fd), FERRY_E_STALE);
+    assert_int_equal(ferry_queue_arm(queue), FERRY_E_STALE);
+    assert_status(ferry_queue_map(queue, &mapping), FERRY_E_STALE);
+    assert_status(ferry_queue_destroy(queue), FERRY_E_STALE);
+    assert_status(ferry_queue_destroy(NULL), FERRY_OK);
+}
+
+static void completions_may_be_left_behind_after_shutdown(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, 0);
+    ferry_request request;
+    ferry_prepare_timer(&request, HOUR, 0);
+    /* Past the referee, who would miss the completion. */
+    assert_status(ferry_queue_submit(queue, &request, 1, NULL, NULL), FERRY_OK);
+    fixture_shutdown(f);
+    assert_status(ferry_queue_destroy(queue), FERRY_OK);
+}
+
+static void many_queues_come_and_go(void **state)
+{
+    fixture *f = fixture_open(state);
+    ferry_op op;
+    ferry_completion out[2];
+    size_t descriptors = count_descriptors();
+    for (int i = 0; i < 200; i++) {
+        ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, SMALL);
+        int32_t fd;
+        assert_status(ferry_queue_fd(queue, &fd), FERRY_OK);
+        submit_nops(f, queue, 1, &op);
+        int32_t count = 0;
+        while (count == 0) {
+            fixture_turn(f, MS);
+            count = referee_reap(f->judge, queue, out, 2);
+        }
+        assert_int_equal(count, 1);
+        assert_status(ferry_queue_destroy(queue), FERRY_OK);
+    }
+    assert_int_equal(count_descriptors(), descriptors);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_EACH_SHARDS(each_mode_refuses_the_calls_of_the_others),
+        ON_THREADS(wait_is_for_queues_that_are_reaped),
+        ON_HOST(capacity_is_rounded_up),
+        ON_EACH_SHARDS(each_queue_gets_its_own),
+        ON_HOST(reap_takes_what_fits),
+        ON_THREADS(wait_returns_when_something_comes),
+        ON_HOST(wait_would_hang_the_thread_that_runs_the_loop),
+        ON_HOST(another_thread_may_wait_for_a_host_driven_engine),
+        ON_HOST(dispatch_calls_on_this_thread),
+        ON_HOST(dispatch_keeps_its_budget),
+        ON_HOST(dispatch_drops_what_has_no_callback),
+        ON_HOST(dispatch_within_a_callback_is_busy),
+        TEST_ON(inline_callbacks_may_submit_but_do_not_nest, host_inline),
+        TEST_ON(inline_callbacks_may_submit_but_do_not_nest, two_inline),
+        ON_HOST(dispatched_callbacks_may_submit),
+        ON_HOST(finals_wait_in_their_slots_and_keep_their_order),
+        ON_EACH_SHARDS(held_finals_arrive_without_another_turn),
+        TEST_ON(held_finals_arrive_without_another_turn, host_mapped),
+        TEST_ON(held_finals_arrive_without_another_turn, one_mapped),
+        ON_HOST(a_mapped_ring_says_that_finals_are_held),
+        ON_HOST(a_full_ring_pauses_a_receive),
+        ON_HOST(a_full_ring_pauses_an_accept),
+        ON_HOST(a_paused_receive_can_be_canceled),
+        ON_EACH_SHARDS(a_posted_message_arrives),
+        TEST_ON(a_posted_message_arrives, host_mapped),
+        TEST_ON(a_posted_message_arrives, one_mapped),
+        ON_EACH_SHARDS(any_thread_may_post),
+        TEST_ON(any_thread_may_post, one_mapped),
+        ON_HOST(a_full_ring_takes_no_message),
+        ON_HOST(a_queue_in_use_is_not_destroyed),
+        ON_EACH_SHARDS(a_destroyed_queue_is_stale),
+        ON_EACH_SHARDS(completions_may_be_left_behind_after_shutdown),
+        ON_EACH_SHARDS(many_queues_come_and_go),
+    };
+    return RUN_SUITE(tests);
+}
