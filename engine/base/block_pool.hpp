@@ -49,7 +49,7 @@ class BlockPool {
         Slab *next;
     };
 
-    static constexpr size_t kGrain = 32;
+    static constexpr size_t kGrain = 16;
     static constexpr size_t kClasses = 64;
     static constexpr size_t kSlabSize = 65536 - 64;
 

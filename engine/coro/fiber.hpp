@@ -14,9 +14,11 @@
 namespace ferry::coro {
 
 class Wait;
+class Scheduler;
 
 struct Fiber {
     Fiber *next_ready = nullptr;
+    Scheduler *scheduler = nullptr;
     std::coroutine_handle<> frame; // Null until the coroutine has suspended for the first time.
     Wait *waiting = nullptr;       // What the coroutine is suspended on.
     int32_t interrupted = 0;       // The status it must end with early, once somebody asked.
@@ -33,14 +35,14 @@ class Scheduler {
     Fifo<Fiber, &Fiber::next_ready> ready_;
 };
 
-// The base of everything a coroutine can co_await.
+// The base of everything a coroutine can co_await. Small: it lies in the frame of every idle connection.
 //
-// Life of a wait:   begin() --> [suspended] --> wake() --> [ready] --> resumed, finish()
-//                      \--> done at once: no suspension
+// Life of a wait:   begin --> [suspended] --> wake() --> [ready] --> resumed
+//                     \--> done at once: no suspension
 // interrupt() asks a suspended wait to end early; it answers with wake(), now or later.
 class Wait {
   public:
-    Wait(Scheduler &scheduler, Fiber &fiber) : scheduler_(scheduler), fiber_(fiber) {}
+    explicit Wait(Fiber &fiber) : fiber_(fiber) {}
     Wait(const Wait &) = delete;
     Wait &operator=(const Wait &) = delete;
 
@@ -51,10 +53,8 @@ class Wait {
     void wake() noexcept {
         FERRY_ASSERT(fiber_.waiting == this);
         fiber_.waiting = nullptr;
-        scheduler_.push(&fiber_);
+        fiber_.scheduler->push(&fiber_);
     }
-
-    bool suspended() const noexcept { return fiber_.waiting == this; }
 
   protected:
     ~Wait() = default;
@@ -67,54 +67,66 @@ class Wait {
     // It has happened within await_suspend(), which then returns false.
     void wake_now() noexcept { fiber_.waiting = nullptr; }
     bool interrupted() const noexcept { return fiber_.interrupted != 0; }
+    Fiber &fiber() const noexcept { return fiber_; }
 
   private:
-    Scheduler &scheduler_;
     Fiber &fiber_;
 };
+
+class ListWait;
 
 // Fibers that wait for the same event, e.g. room in a queue. Woken all at once; each looks again.
 class WaitList {
   public:
-    struct Entry {
-        Entry *next = nullptr;
-        Wait *wait = nullptr;
-    };
-
-    bool empty() const noexcept { return entries_.empty(); }
-    void add(Entry *entry) noexcept { entries_.push(entry); }
-    void remove(Entry *entry) noexcept { entries_.remove(entry); }
-    void wake_all() noexcept {
-        while (Entry *entry = entries_.pop())
-            entry->wait->wake();
-    }
+    bool empty() const noexcept;
+    void wake_all() noexcept;
 
   private:
-    Fifo<Entry, &Entry::next> entries_;
+    friend class ListWait;
+    ListWait *first_ = nullptr;
+    ListWait **end_ = &first_;
 };
 
 // co_await ListWait(...): until the list is woken or the operation is interrupted.
 class ListWait final : public Wait {
   public:
-    ListWait(Scheduler &scheduler, Fiber &fiber, WaitList &list)
-        : Wait(scheduler, fiber), list_(list) {
-        entry_.wait = this;
-    }
+    ListWait(Fiber &fiber, WaitList &list) : Wait(fiber), list_(list) {}
 
     bool await_ready() const noexcept { return interrupted(); }
     void await_suspend(std::coroutine_handle<> frame) noexcept {
         suspend(frame);
-        list_.add(&entry_);
+        next_ = nullptr;
+        *list_.end_ = this;
+        list_.end_ = &next_;
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override {
-        list_.remove(&entry_);
+        ListWait **link = &list_.first_;
+        while (*link != this)
+            link = &(*link)->next_;
+        *link = next_;
+        if (next_ == nullptr)
+            list_.end_ = link;
         wake();
     }
 
   private:
+    friend class WaitList;
     WaitList &list_;
-    WaitList::Entry entry_;
+    ListWait *next_ = nullptr;
 };
+
+inline bool WaitList::empty() const noexcept { return first_ == nullptr; }
+
+inline void WaitList::wake_all() noexcept {
+    ListWait *at = first_;
+    first_ = nullptr;
+    end_ = &first_;
+    while (at != nullptr) {
+        ListWait *next = at->next_;
+        at->wake();
+        at = next;
+    }
+}
 
 } // namespace ferry::coro

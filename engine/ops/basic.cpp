@@ -8,7 +8,7 @@ Operation nop(Op *) { co_return Ending{}; }
 
 Operation handle_close(Op *op) {
     HandleSlot *slot;
-    int32_t status = op->shard->look_up(op->target, &slot);
+    int32_t status = op->shard().look_up(op->target, &slot);
     if (status == FERRY_E_STALE)
         co_return Ending{}; // Closing what is closed is fine.
     if (status != FERRY_OK)

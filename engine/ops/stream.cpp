@@ -4,45 +4,68 @@
 
 namespace ferry::ops {
 
-// Once, into the host's buffer or a lent one; or, multishot, into lent ones until the stream ends.
+// As a receive's result: nothing is left to tell of it, receive again.
+static constexpr int64_t kHandedOver = -1;
+
+// Tell of a multishot receive's bytes. Null when that is done, or when the receive is over; else what must
+// come first: room in the queue, or a buffer.
+static coro::WaitList *deliver(Op *op, driver::Receive &receive) {
+    if (receive.outcome.status == FERRY_E_FULL) {
+        receive.outcome = {.result = kHandedOver};
+        op->shard().note_hunger();
+        return &op->shard().memory();
+    }
+    if ((op->flags & FERRY_MULTISHOT) == 0 || receive.buffer == 0)
+        return nullptr;
+    if (!op->shard().emit(op, Ending{.result = receive.outcome.result,
+                                     .data = receive.memory,
+                                     .buffer = receive.buffer,
+                                     .flags = FERRY_BUFFER}))
+        return &op->shard().room();
+    receive.buffer = 0;
+    receive.outcome.result = kHandedOver;
+    return nullptr;
+}
+
+// The final completion: the last bytes, the end, or why there is no more. Bytes that an interrupted
+// multishot receive still had are in it.
+static Ending last(const Op *op, const driver::Receive &receive) {
+    if (receive.outcome.result == kHandedOver)
+        return interrupted(op);
+    Ending what = failure(op, receive.outcome);
+    if (receive.outcome.status == FERRY_E_CANCELED)
+        what.flags = FERRY_REUSABLE;
+    if (receive.buffer != 0) {
+        what.data = receive.memory;
+        what.buffer = receive.buffer;
+        what.flags |= FERRY_BUFFER;
+        if ((op->flags & FERRY_MULTISHOT) != 0) {
+            what.status = op->interrupted;
+            what.flags |= FERRY_REUSABLE;
+        }
+    }
+    return what;
+}
+
+// Once, into the host's buffer or a lent one; or, multishot, into lent ones until the stream ends. Every
+// idle connection has one of these: nothing but the hold lives across a wait.
 Operation stream_receive(Op *op) {
     Hold hold(op);
     if (int32_t status = hold.read(op))
         co_return Ending{.status = status};
-    bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
     driver::Receive &receive = hold.socket().receive;
-    for (;;) {
+    do {
         receive.memory = op->params.receive.buffer;
         receive.size = op->params.receive.size;
         receive.buffer = 0;
-        driver::Outcome outcome = co_await ReceiveWait(op, hold.socket());
-        if (outcome.status == FERRY_E_FULL) {
-            co_await memory(op); // Every buffer is lent.
+        co_await ReceiveWait(op, hold.socket());
+        while (coro::WaitList *obstacle = deliver(op, receive)) {
+            co_await coro::ListWait(*op, *obstacle);
             if (op->interrupted != 0)
-                co_return interrupted(op);
-            continue;
+                break;
         }
-        Ending what = failure(op, outcome);
-        if (outcome.status == FERRY_E_CANCELED)
-            what.flags = FERRY_REUSABLE;
-        if (receive.buffer != 0) {
-            what.data = receive.memory;
-            what.buffer = receive.buffer;
-            what.flags |= FERRY_BUFFER;
-        }
-        if (!multishot || receive.buffer == 0)
-            co_return what;
-        // Bytes that find the queue full wait here; if the receive ends meanwhile, its final
-        // completion brings them.
-        while (!op->shard->emit(op, what)) {
-            co_await room(op);
-            if (op->interrupted == 0)
-                continue;
-            what.status = op->interrupted;
-            what.flags |= FERRY_REUSABLE;
-            co_return what;
-        }
-    }
+    } while (op->interrupted == 0 && receive.outcome.result == kHandedOver);
+    co_return last(op, receive);
 }
 
 Operation stream_send(Op *op) {
@@ -50,7 +73,8 @@ Operation stream_send(Op *op) {
     if (hold.status() != FERRY_OK)
         co_return Ending{.status = hold.status()};
     SendWait send(op, hold.socket(), op->params.send.data, op->params.send.size);
-    driver::Outcome outcome = co_await send;
+    co_await send;
+    driver::Outcome outcome = send.outcome();
     // Nothing taken: the stream is as it was before.
     bool whole = outcome.status == FERRY_E_CANCELED && outcome.result == 0;
     co_return failure(op, outcome, whole ? FERRY_REUSABLE : 0);

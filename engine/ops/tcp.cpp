@@ -8,17 +8,17 @@ namespace ferry::ops {
 static constexpr uint64_t kAcceptPauseNs = 10'000'000;
 
 Operation tcp_listen(Op *op) {
-    if (op->shard->handles().full())
+    if (op->shard().handles().full())
         co_return Ending{.status = FERRY_E_NO_HANDLES};
     const ferry_listen_params &listen = op->params.listen;
     auto backlog = static_cast<uint32_t>(listen.backlog != 0 ? listen.backlog : 511);
     bool reuse_port = (op->flags & FERRY_REUSE_PORT) != 0;
     driver::Socket *socket;
     driver::Outcome outcome =
-        op->shard->driver().listen(listen.address, backlog, reuse_port, &socket);
+        op->shard().driver().listen(listen.address, backlog, reuse_port, &socket);
     if (outcome.status != FERRY_OK)
         co_return failure(op, outcome);
-    uint64_t handle = op->shard->handles().add(socket, Kind::listener);
+    uint64_t handle = op->shard().handles().add(socket, Kind::listener);
     co_return Ending{.result = outcome.result, .handle = handle};
 }
 
@@ -27,43 +27,46 @@ static bool passes(int32_t status) {
            status == FERRY_E_NO_MEMORY;
 }
 
+// One connection into the shard's handles, or why not.
+static Ending accepted(Op *op, driver::Socket &listener) {
+    if (listener.accept.outcome.status != FERRY_OK)
+        return failure(op, listener.accept.outcome);
+    uint64_t handle = op->shard().handles().add(listener.accept.socket, Kind::stream);
+    return {.handle = handle};
+}
+
 Operation tcp_accept(Op *op) {
     Hold hold(op);
     if (int32_t status = hold.read(op))
         co_return Ending{.status = status};
     bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
-    Handles &handles = op->shard->handles();
+    Handles &handles = op->shard().handles();
     bool told = false; // That there is no room for a connection.
     for (;;) {
-        driver::Outcome outcome = {.status = FERRY_E_NO_HANDLES};
-        if (!handles.full())
-            outcome = co_await AcceptWait(op, hold.socket());
-        Ending what = failure(op, outcome);
-        if (outcome.status == FERRY_OK) {
-            what.handle = handles.add(hold.socket().accept.socket, Kind::stream);
-            told = false;
-            if (!multishot)
-                co_return what;
-        } else if (!multishot || !passes(outcome.status)) {
-            what.flags = FERRY_REUSABLE;
-            if (outcome.status == FERRY_E_NO_HANDLES && op->interrupted != 0)
-                what.status = op->interrupted;
+        Ending what = {.status = FERRY_E_NO_HANDLES};
+        if (!handles.full()) {
+            co_await AcceptWait(op, hold.socket());
+            what = accepted(op, hold.socket());
+        }
+        if (op->interrupted != 0 && what.status != FERRY_OK)
+            co_return interrupted(op);
+        if (!multishot || (what.status != FERRY_OK && !passes(what.status))) {
+            what.flags = what.status != FERRY_OK ? FERRY_REUSABLE : 0;
             co_return what;
         }
         // A connection is told of, an obstacle once. A connection that finds the queue full waits
         // here; if the accept ends meanwhile, it is closed like every one that nobody reaped.
-        while ((what.handle != 0 || !told) && !op->shard->emit(op, what)) {
+        while ((what.handle != 0 || !told) && !op->shard().emit(op, what)) {
             co_await room(op);
             if (op->interrupted == 0)
                 continue;
             if (what.handle != 0)
-                op->shard->close(*handles.slot(Id{what.handle}), nullptr);
+                op->shard().close(*handles.slot(Id{what.handle}), nullptr);
             co_return interrupted(op);
         }
-        if (what.handle == 0) {
-            told = true;
-            co_await SleepWait(op, op->shard->now_ns() + kAcceptPauseNs);
-        }
+        told = what.handle == 0;
+        if (told)
+            co_await SleepWait(op, op->shard().now_ns() + kAcceptPauseNs);
         if (op->interrupted != 0)
             co_return interrupted(op);
     }
@@ -72,14 +75,14 @@ Operation tcp_accept(Op *op) {
 Operation tcp_connect(Op *op) {
     driver::Connect connect;
     connect.address = op->params.connect.address;
-    driver::Outcome outcome = co_await ConnectWait(op, connect);
-    if (outcome.status != FERRY_OK)
-        co_return failure(op, outcome);
-    if (op->shard->handles().full()) {
-        op->shard->driver().close(*connect.socket);
+    co_await ConnectWait(op, connect);
+    if (connect.outcome.status != FERRY_OK)
+        co_return failure(op, connect.outcome);
+    if (op->shard().handles().full()) {
+        op->shard().driver().close(*connect.socket);
         co_return Ending{.status = FERRY_E_NO_HANDLES};
     }
-    uint64_t handle = op->shard->handles().add(connect.socket, Kind::stream);
+    uint64_t handle = op->shard().handles().add(connect.socket, Kind::stream);
     co_return Ending{.handle = handle};
 }
 

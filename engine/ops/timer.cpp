@@ -15,9 +15,9 @@ Operation timer(Op *op) {
             co_return Ending{.result = 1};
         // As often as it has expired by now, in one completion.
         for (;;) {
-            uint64_t late = op->shard->now_ns() - expiry;
+            uint64_t late = op->shard().now_ns() - expiry;
             auto expiries = static_cast<int64_t>(late / interval + 1);
-            if (op->shard->emit(op, Ending{.result = expiries})) {
+            if (op->shard().emit(op, Ending{.result = expiries})) {
                 expiry += static_cast<uint64_t>(expiries) * interval;
                 break;
             }

@@ -12,13 +12,12 @@
 
 namespace ferry::ops {
 
-// A primitive of the driver, by how it is started and cancelled. Interrupted before it was started, it
-// has the outcome FERRY_E_CANCELED.
+// A primitive of the driver, by how it is started and cancelled. Its outcome stays in it. Interrupted
+// before it was started, it has the outcome FERRY_E_CANCELED.
 template <class Target, auto Member, auto Start, auto Cancel>
 class PrimitiveWait final : public coro::Wait {
   public:
-    PrimitiveWait(Op *op, Target &target)
-        : Wait(op->shard->scheduler(), *op), driver_(op->shard->driver()), target_(target) {}
+    PrimitiveWait(Op *op, Target &target) : Wait(*op), target_(target) {}
 
     bool await_ready() noexcept {
         if (!interrupted())
@@ -30,17 +29,20 @@ class PrimitiveWait final : public coro::Wait {
         driver::Primitive &starting = primitive();
         starting.active = true;
         starting.wait = nullptr;
-        (driver_.*Start)(target_);
+        (driver().*Start)(target_);
         if (!starting.active)
             return false;
         suspend(frame);
         starting.wait = this;
         return true;
     }
-    driver::Outcome await_resume() noexcept { return primitive().outcome; }
-    void interrupt() noexcept override { (driver_.*Cancel)(target_); }
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override { (driver().*Cancel)(target_); }
 
   private:
+    driver::Driver &driver() const noexcept {
+        return static_cast<Shard *>(fiber().scheduler)->driver();
+    }
     driver::Primitive &primitive() noexcept {
         if constexpr (std::is_same_v<decltype(Member), std::nullptr_t>)
             return target_;
@@ -48,7 +50,6 @@ class PrimitiveWait final : public coro::Wait {
             return target_.*Member;
     }
 
-    driver::Driver &driver_;
     Target &target_;
 };
 
@@ -65,30 +66,31 @@ using LoadWait =
 // Until a time; ends early when interrupted.
 class SleepWait final : public coro::Wait {
   public:
-    SleepWait(Op *op, uint64_t until_ns)
-        : Wait(op->shard->scheduler(), *op), op_(op), until_ns_(until_ns) {}
+    SleepWait(Op *op, uint64_t until_ns) : Wait(*op), until_ns_(until_ns) {}
 
     bool await_ready() const noexcept { return interrupted(); }
     void await_suspend(std::coroutine_handle<> frame) noexcept {
         suspend(frame);
-        op_->shard->set_sleep(op_, until_ns_);
+        op()->shard().set_sleep(op(), until_ns_);
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override {
-        op_->shard->end_sleep(op_);
+        op()->shard().end_sleep(op());
         wake();
     }
 
   private:
-    Op *op_;
+    Op *op() const noexcept { return static_cast<Op *>(&fiber()); }
+
     uint64_t until_ns_;
 };
 
-// Until all of some bytes are sent, or the stream fails.
+// Until all of some bytes are sent, or the stream fails. outcome() then tells how many were taken;
+// FERRY_OK only if that is all.
 class SendWait final : public coro::Wait {
   public:
     SendWait(Op *op, driver::Socket &socket, const void *data, size_t size)
-        : Wait(op->shard->scheduler(), *op), shard_(*op->shard), socket_(socket) {
+        : Wait(*op), socket_(socket) {
         outgoing_.data = static_cast<const char *>(data);
         outgoing_.size = size;
         outgoing_.wait = this;
@@ -98,20 +100,22 @@ class SendWait final : public coro::Wait {
     bool await_ready() const noexcept { return interrupted(); }
     void await_suspend(std::coroutine_handle<> frame) noexcept {
         suspend(frame);
-        shard_.enqueue(socket_, outgoing_);
+        shard().enqueue(socket_, outgoing_);
     }
-    // outcome.result = bytes taken; FERRY_OK only if that is all.
-    driver::Outcome await_resume() noexcept {
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override { shard().drop_interrupted(socket_); }
+
+    driver::Outcome outcome() const noexcept {
         driver::Outcome outcome = outgoing_.outcome;
         outcome.result = static_cast<int64_t>(outgoing_.taken);
         if (outcome.status == FERRY_OK && outgoing_.taken < outgoing_.size)
             outcome.status = FERRY_E_CANCELED;
         return outcome;
     }
-    void interrupt() noexcept override { shard_.drop_interrupted(socket_); }
 
   private:
-    Shard &shard_;
+    Shard &shard() const noexcept { return *static_cast<Shard *>(fiber().scheduler); }
+
     driver::Socket &socket_;
     driver::Outgoing outgoing_;
 };
@@ -119,13 +123,12 @@ class SendWait final : public coro::Wait {
 // Until a handle is closed. It cannot be hurried.
 class CloseWait final : public coro::Wait {
   public:
-    CloseWait(Op *op, HandleSlot &slot)
-        : Wait(op->shard->scheduler(), *op), shard_(*op->shard), slot_(slot) {}
+    CloseWait(Op *op, HandleSlot &slot) : Wait(*op), slot_(slot) {}
 
     bool await_ready() const noexcept { return false; }
     bool await_suspend(std::coroutine_handle<> frame) noexcept {
         suspend(frame);
-        if (!shard_.close(slot_, this))
+        if (!static_cast<Shard *>(fiber().scheduler)->close(slot_, this))
             return true;
         wake_now();
         return false;
@@ -134,23 +137,17 @@ class CloseWait final : public coro::Wait {
     void interrupt() noexcept override {}
 
   private:
-    Shard &shard_;
     HandleSlot &slot_;
 };
 
-inline coro::ListWait room(Op *op) {
-    return {op->shard->scheduler(), *op, op->shard->room()};
-}
+// For room in the queue, after emit() found none.
+inline coro::ListWait room(Op *op) { return {*op, op->shard().room()}; }
 
-inline coro::ListWait memory(Op *op) {
-    op->shard->note_hunger();
-    return {op->shard->scheduler(), *op, op->shard->memory()};
-}
-
-// An operation's hold on its target: while it lives, the socket does.
+// An operation's hold on its target: while it lives, the socket does. Empty when the handle is not to be
+// had; status() tells why.
 class Hold {
   public:
-    explicit Hold(Op *op) : shard_(*op->shard) {
+    explicit Hold(Op *op) : shard_(op->shard()) {
         HandleSlot *slot;
         status_ = shard_.look_up(op->target, &slot);
         if (status_ != FERRY_OK)

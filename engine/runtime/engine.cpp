@@ -23,8 +23,8 @@ static uint64_t add_saturating(uint64_t time, uint64_t duration) {
 }
 
 // The absolute end of a wait that begins now.
-static uint64_t end_of(uint64_t wait_ns) {
-    return wait_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(os::now_ns(), wait_ns);
+static uint64_t end_of(uint64_t wait_ns, uint64_t now_ns) {
+    return wait_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(now_ns, wait_ns);
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -148,14 +148,14 @@ ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report 
     running_ = true;
     uint64_t progress = shard.progress();
     uint64_t completed = shard.completed();
-    uint64_t until = wait_ns == 0 ? 0 : end_of(wait_ns);
+    uint64_t until = wait_ns == 0 ? 0 : end_of(wait_ns, shard.now_ns());
     shard.rouse();
     shard.set_budget(budget_ns);
     shard.work();
     do {
         shard.poll(shard.progress() == progress ? until : 0);
         shard.work();
-    } while (shard.progress() == progress && until != 0 && os::now_ns() < until);
+    } while (shard.progress() == progress && until != 0 && shard.now_ns() < until);
     if (descriptor_wanted_)
         shard.settle_for_descriptor();
     if (report != nullptr)
@@ -171,7 +171,7 @@ void Engine::fill_report(Shard &shard, uint64_t completed_before,
     report->left = shard.left();
     report->oldest_age_ns = 0;
     report->overrun_ns = 0;
-    uint64_t now = os::now_ns();
+    uint64_t now = shard.now_ns();
     if (report->left == 0)
         left_since_ns_ = 0;
     else if (left_since_ns_ == 0)
@@ -196,14 +196,15 @@ ferry_status Engine::descriptor(int32_t *fd) noexcept {
 
 // ---- the end ------------------------------------------------------------------------------------
 
-bool Engine::drain_host_driven(uint64_t until_ns) noexcept {
+bool Engine::drain_host_driven(uint64_t timeout_ns) noexcept {
     Shard &shard = *shards_[0];
+    uint64_t until_ns = end_of(timeout_ns, shard.now_ns());
     running_ = true;
     shard.rouse();
     shard.set_budget(0);
     shard.work();
     bool quiet;
-    while (!(quiet = shard.quiet()) && os::now_ns() < until_ns) {
+    while (!(quiet = shard.quiet()) && shard.now_ns() < until_ns) {
         shard.poll(until_ns);
         shard.work();
     }
@@ -240,14 +241,14 @@ ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
     }
     if (shutting_down_.exchange(true, std::memory_order_acq_rel))
         return FERRY_E_BUSY;
-    uint64_t until = end_of(timeout_ns);
+    uint64_t until = end_of(timeout_ns, os::now_ns());
     ferry_status status = FERRY_OK;
     if (state() != FERRY_ENGINE_STOPPED) {
         if (state_.exchange(FERRY_ENGINE_SHUTTING_DOWN) == FERRY_ENGINE_RUNNING) {
             for (uint32_t i = 0; i < shard_count_; ++i)
                 shards_[i]->ask_to_stop();
         }
-        bool quiet = host_driven() ? drain_host_driven(until) : wait_for_threads(until);
+        bool quiet = host_driven() ? drain_host_driven(timeout_ns) : wait_for_threads(until);
         if (quiet && workers_->stop(until))
             state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
         else

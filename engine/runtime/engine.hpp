@@ -84,7 +84,7 @@ class Engine {
     static void thread_entry(void *shard_thread);
     ferry_status start_threads() noexcept;
     bool wait_for_threads(uint64_t until_ns) noexcept;
-    bool drain_host_driven(uint64_t until_ns) noexcept;
+    bool drain_host_driven(uint64_t timeout_ns) noexcept;
     ferry_status bind_host_thread() noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
 

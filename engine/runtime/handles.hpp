@@ -14,11 +14,10 @@ namespace ferry {
 
 struct HandleSlot {
     driver::Socket *socket; // Null when free.
-    std::atomic<uint32_t> generation;
-    Kind kind;
-    uint32_t next_free;
-    Wish discard;
     HandleSlot *next_discard;
+    uint32_t next_free;
+    std::atomic<uint32_t> generation;
+    Wish discard;
 };
 
 class Handles {
@@ -49,7 +48,6 @@ class Handles {
         }
         HandleSlot &slot = slots_[index];
         slot.socket = socket;
-        slot.kind = kind;
         open_.add(1);
         uint32_t generation = slot.generation.load(std::memory_order_relaxed);
         return socket->handle = Id::make(kind, engine_, shard_, generation, index).value;

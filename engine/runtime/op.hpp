@@ -41,7 +41,12 @@ constexpr size_t kCopyWord = 2;
 constexpr size_t kCopyInlineMax = (10 - kCopyWord) * sizeof(uint64_t);
 
 // The node in the timer wheel is its alarm: the deadline, or what it sleeps for if that is sooner.
-struct Op : coro::Fiber, TimerWheel::Node {
+struct Op : TimerWheel::Node, coro::Fiber {
+    // These lie in the base's padding.
+    bool started;
+    bool live;     // Admitted and not ended.
+    bool sleeping; // The alarm is set for what it sleeps for, not for its deadline.
+
     // The request, less what only submit needs. Deadlines and timers are absolute from here on.
     uint16_t opcode;
     uint16_t copy;
@@ -52,17 +57,13 @@ struct Op : coro::Fiber, TimerWheel::Node {
     void *user_data;
     decltype(ferry_request::params) params;
 
-    Shard *shard;
     Queue *queue;
-    Op *next_held;        // In the queue's list of finals that wait for room.
-    Op *next_cancel;      // In the shard's mailbox of cancels.
     uint64_t deadline_ns; // 0 = none.
-
-    std::atomic<uint32_t> generation; // Written by the shard, read by any thread that cancels.
+    Op *next_cancel;      // In the shard's mailbox of cancels.
     Wish cancel;
-    bool started;
-    bool live;     // Admitted and not ended.
-    bool sleeping; // The alarm is set for what it sleeps for, not for its deadline.
+    std::atomic<uint32_t> generation; // Written by the shard, read by any thread that cancels.
+
+    Shard &shard() const noexcept;
 };
 
 } // namespace ferry

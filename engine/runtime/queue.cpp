@@ -140,9 +140,9 @@ void Queue::signal() noexcept {
 bool Queue::move_up_locked() noexcept {
     bool moved = false;
     while (!held_.empty() && room()) {
-        Op *op = held_.pop();
+        auto *op = static_cast<Op *>(held_.pop());
         put(held_completion(*op), op->callback, op->user_data);
-        op->shard->free_held(op);
+        op->shard().free_held(op);
         moved = true;
     }
     if (held_.empty())

@@ -123,7 +123,7 @@ class Queue {
 
     alignas(64) SpinLock lock_;
     uint32_t written_ = 0; // Tail, published or not.
-    Fifo<Op, &Op::next_held> held_;
+    Fifo<coro::Fiber, &coro::Fiber::next_ready> held_; // Ended, so never ready again.
 
   public:
     Queue *next = nullptr; // In the engine's list.

@@ -15,7 +15,7 @@ namespace ferry {
 static constexpr size_t kFrameHead = 16;
 
 void *Operation::promise_type::operator new(size_t size, Op *op) noexcept {
-    BlockPool &pool = op->shard->blocks();
+    BlockPool &pool = op->shard().blocks();
     void *block = pool.allocate(size + kFrameHead);
     if (block == nullptr)
         return nullptr;
@@ -29,7 +29,7 @@ void Operation::promise_type::operator delete(void *frame, size_t size) noexcept
 }
 
 void Operation::promise_type::return_value(const Ending &ending) noexcept {
-    op_->shard->finish(op_, ending);
+    op_->shard().finish(op_, ending);
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ void Shard::work() noexcept {
 
 void Shard::poll(uint64_t until_ns) noexcept {
     if (until_ns != 0) {
-        if (!ready_.empty())
+        if (!empty())
             until_ns = 0;
         else if (!wheel_.empty() && wheel_.next_ns() < until_ns)
             until_ns = wheel_.next_ns();
@@ -116,7 +116,7 @@ void Shard::take_wishes() noexcept {
         Op *op = cancelled;
         cancelled = op->next_cancel;
         op->cancel.taken();
-        // Not live yet: the wish stays in the slot and is found by admit().
+        // Not live yet: the wish stays in the slot and is found by enter().
         if (op->live && op->cancel.is_for(op->generation.load(std::memory_order_relaxed)))
             interrupt(*op, FERRY_E_CANCELED);
         ++progress_;
@@ -136,14 +136,14 @@ void Shard::take_wishes() noexcept {
 void Shard::drain_inbox() noexcept {
     uint64_t id;
     while (InboxEntry *entry = intake_.front(&id)) {
-        admit(id, entry->request, entry->request.reserved, *entry->queue);
+        enter(fill(id, entry->request, *entry->queue));
         intake_.pop();
     }
 }
 
 bool Shard::run_ready() noexcept {
     for (;;) {
-        while (coro::Fiber *fiber = ready_.pop()) {
+        while (coro::Fiber *fiber = pop()) {
             run(static_cast<Op *>(fiber));
             if (budget_ns_ != 0 && out_of_budget()) {
                 flush();
@@ -182,9 +182,15 @@ void Shard::fire_timers() noexcept {
         }
         op->sleeping = false;
         if (op->deadline_ns != 0)
-            wheel_.insert(op, op->deadline_ns);
+            set_alarm(op, op->deadline_ns);
         op->waiting->wake();
     });
+}
+
+void Shard::set_alarm(Op *op, uint64_t expiry_ns) noexcept {
+    if (wheel_.empty())
+        wheel_.catch_up(now_ns());
+    wheel_.insert(op, expiry_ns);
 }
 
 void Shard::set_sleep(Op *op, uint64_t until_ns) noexcept {
@@ -193,7 +199,7 @@ void Shard::set_sleep(Op *op, uint64_t until_ns) noexcept {
         return;
     if (op->linked())
         wheel_.remove(op);
-    wheel_.insert(op, until_ns);
+    set_alarm(op, until_ns);
     op->sleeping = true;
 }
 
@@ -203,7 +209,7 @@ void Shard::end_sleep(Op *op) noexcept {
     op->sleeping = false;
     wheel_.remove(op);
     if (op->deadline_ns != 0)
-        wheel_.insert(op, op->deadline_ns);
+        set_alarm(op, op->deadline_ns);
 }
 
 void Shard::set_budget(uint64_t budget_ns) noexcept {
@@ -221,7 +227,7 @@ bool Shard::out_of_budget() noexcept {
 
 uint32_t Shard::left() const noexcept {
     uint32_t count = 0;
-    for (coro::Fiber *fiber = ready_.front(); fiber != nullptr; fiber = fiber->next_ready)
+    for (coro::Fiber *fiber = front(); fiber != nullptr; fiber = fiber->next_ready)
         ++count;
     return count;
 }
@@ -237,7 +243,7 @@ void Shard::settle_for_descriptor() noexcept {
     } while (progress_ != before && !out_of_time_);
     driver_->keep_until(wheel_.empty() ? UINT64_MAX : wheel_.next_ns());
     sleeping_.store(true, std::memory_order_seq_cst);
-    if (!ready_.empty() || progress_ != before || arrived())
+    if (!empty() || progress_ != before || arrived())
         driver_->wake();
 }
 
@@ -265,6 +271,13 @@ ferry_status Shard::cancel(Id id) noexcept {
         return FERRY_E_UNKNOWN;
     case Age::current:
         break;
+    }
+    if (os::thread_self() == thread()) {
+        // Host code never runs while the shard's own is halfway through something: it can be done now.
+        if (!op.live)
+            return FERRY_E_UNKNOWN;
+        interrupt(op, FERRY_E_CANCELED);
+        return FERRY_OK;
     }
     if (op.cancel.ask(id.generation())) {
         cancels_.push(&op);
@@ -346,36 +359,39 @@ uint64_t Shard::public_id(uint64_t id) const noexcept {
         .value;
 }
 
-void Shard::admit(uint64_t id, const ferry_request &request, uint16_t copy,
-                  Queue &queue) noexcept {
+Op *Shard::fill(uint64_t id, const ferry_request &request, Queue &queue) noexcept {
     Op *op = &ops_[id & kSlotsMax];
     FERRY_ASSERT(!op->live);
+    op->scheduler = this;
     op->frame = nullptr;
     op->interrupted = 0;
+    op->started = false;
+    op->sleeping = false;
     op->opcode = request.opcode;
-    op->copy = copy;
+    op->copy = request.reserved;
     op->flags = request.flags;
     op->tag = request.tag;
     op->target = request.target;
     op->callback = request.callback;
     op->user_data = request.user_data;
     op->params = request.params;
-    if (copy == kCopyInline)
-        op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[kCopyWord]);
-    op->shard = this;
     op->queue = &queue;
     op->deadline_ns = request.deadline_ns;
-    op->started = false;
+    return op;
+}
+
+void Shard::enter(Op *op) noexcept {
     op->live = true;
-    op->sleeping = false;
     ++active_;
+    if (op->copy == kCopyInline)
+        op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[kCopyWord]);
     if (op->deadline_ns != 0)
-        wheel_.insert(op, op->deadline_ns);
+        set_alarm(op, op->deadline_ns);
     if (stopping_)
         op->interrupted = FERRY_E_SHUTDOWN;
-    else if (op->cancel.is_for(static_cast<uint32_t>(id >> kSlotBits)))
+    else if (op->cancel.is_for(op->generation.load(std::memory_order_relaxed)))
         op->interrupted = FERRY_E_CANCELED;
-    ready_.push(op);
+    push(op);
 }
 
 static uint64_t next_id(Op *op, const Op *ops) {
@@ -517,7 +533,7 @@ ferry_status Shard::look_up(uint64_t handle, HandleSlot **slot) noexcept {
         break;
     }
     // A free slot has the generation of its next handle, and a forged handle may name that.
-    if ((*slot)->socket == nullptr || (*slot)->kind != id.kind())
+    if ((*slot)->socket == nullptr || (*slot)->socket->handle != handle)
         return FERRY_E_BAD_HANDLE;
     return FERRY_OK;
 }
@@ -701,7 +717,7 @@ void Shard::stop() noexcept {
 }
 
 bool Shard::quiet() noexcept {
-    if (!stopping_ || active_ != 0 || !ready_.empty() || !intake_.drained())
+    if (!stopping_ || active_ != 0 || !empty() || !intake_.drained())
         return false;
     // Connections that an operation opened after the first round.
     handles_.for_each([this](HandleSlot &slot) {

@@ -29,7 +29,7 @@ namespace ferry {
 
 class Engine;
 
-class Shard final : public driver::Host {
+class Shard final : public coro::Scheduler, public driver::Host {
   public:
     Shard(Engine &engine, uint32_t index);
     ~Shard();
@@ -80,13 +80,14 @@ class Shard final : public driver::Host {
     // An id for a free slot; false = none.
     bool take_slot(uint64_t *id) noexcept;
     void give_slot(uint64_t id) noexcept;
-    // The request's times are absolute, copy tells what became of what it borrowed.
-    void admit(uint64_t id, const ferry_request &request, uint16_t copy, Queue &queue) noexcept;
+    // Fill the slot; what submit changes of a request (times, borrowed bytes) may then still be
+    // changed in it. The slot is live after enter().
+    Op *fill(uint64_t id, const ferry_request &request, Queue &queue) noexcept;
+    void enter(Op *op) noexcept;
     uint64_t public_id(uint64_t id) const noexcept;
 
     // ---- for operations ----
     driver::Driver &driver() noexcept { return *driver_; }
-    coro::Scheduler &scheduler() noexcept { return ready_; }
     BlockPool &blocks() noexcept { return blocks_; }
     Buffers &buffers() noexcept { return buffers_; }
     Handles &handles() noexcept { return handles_; }
@@ -138,7 +139,7 @@ class Shard final : public driver::Host {
     void take_wishes() noexcept;
     void run(Op *op) noexcept;
     void fire_timers() noexcept;
-    void alarm(Op *op, uint64_t now) noexcept;
+    void set_alarm(Op *op, uint64_t expiry_ns) noexcept;
     void publish() noexcept;
     void call(ferry_completion_fn callback, const ferry_completion &completion,
               void *user_data) noexcept;
@@ -164,7 +165,6 @@ class Shard final : public driver::Host {
     Op *ops_ = nullptr;
     uint32_t ops_max_ = 0;
 
-    coro::Scheduler ready_;
     TimerWheel wheel_;
     coro::WaitList room_;   // Multishot operations whose queue is full.
     coro::WaitList memory_; // Receives for which every buffer is lent.
@@ -189,5 +189,7 @@ class Shard final : public driver::Host {
     Mailbox<Op, &Op::next_cancel> cancels_;
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
 };
+
+inline Shard &Op::shard() const noexcept { return *static_cast<Shard *>(scheduler); }
 
 } // namespace ferry

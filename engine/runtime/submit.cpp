@@ -31,8 +31,10 @@ class Submission {
     ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
     ferry_status send_over(Shard &shard, const ferry_request *requests, size_t count, ferry_op *ops,
                            size_t *sent) noexcept;
-    ferry_status complete(ferry_request *request, uint16_t *copy) noexcept;
-    void undo(const ferry_request &request, uint16_t copy) noexcept;
+    template <class Request>
+    ferry_status complete(const OpSpec &spec, const ferry_request &given, Request *request,
+                          uint16_t *copy) noexcept;
+    void undo(const ferry_request &request) noexcept;
     bool plain(const ferry_request &request) const noexcept;
     uint64_t now() noexcept;
 
@@ -100,57 +102,54 @@ bool Submission::plain(const ferry_request &request) const noexcept {
     return request.deadline_ns == 0 && !spec.timed && spec.borrowed == nullptr;
 }
 
-// Make times absolute and copy what is borrowed.
-ferry_status Submission::complete(ferry_request *request, uint16_t *copy) noexcept {
-    const OpSpec &spec = this->spec(*request);
-    *copy = kCopyNone;
-    if (request->deadline_ns != 0)
-        request->deadline_ns = add_saturating(now(), request->deadline_ns);
+// Make times absolute and copy what is borrowed. Request: a ferry_request on its way to the inbox, or
+// the slot itself.
+template <class Request>
+ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given, Request *request,
+                                  uint16_t *copy) noexcept {
+    if (given.deadline_ns != 0)
+        request->deadline_ns = add_saturating(now(), given.deadline_ns);
     if (spec.timed)
-        request->params.words[0] = add_saturating(now(), request->params.words[0]);
+        request->params.words[0] = add_saturating(now(), given.params.words[0]);
     if (spec.borrowed == nullptr)
         return FERRY_OK;
     size_t size = 0;
-    const void *bytes = spec.borrowed(*request, &size);
+    const void *bytes = spec.borrowed(given, &size);
     if (size == 0)
         return FERRY_OK;
-    void *place = &request->params.words[kCopyWord];
-    *copy = kCopyInline;
-    if (size > kCopyInlineMax) {
-        place = engine_.allocator().allocate(size);
-        if (place == nullptr)
-            return FERRY_E_NO_MEMORY;
-        *copy = kCopyOwned;
-        request->params.words[0] = reinterpret_cast<uintptr_t>(place);
-        request->params.words[kCopyWord] = size;
+    if (size <= kCopyInlineMax) {
+        *copy = kCopyInline;
+        std::memcpy(&request->params.words[kCopyWord], bytes, size);
+        return FERRY_OK;
     }
+    void *place = engine_.allocator().allocate(size);
+    if (place == nullptr)
+        return FERRY_E_NO_MEMORY;
     std::memcpy(place, bytes, size);
+    *copy = kCopyOwned;
+    request->params.words[0] = reinterpret_cast<uintptr_t>(place);
+    request->params.words[kCopyWord] = size;
     return FERRY_OK;
 }
 
-void Submission::undo(const ferry_request &request, uint16_t copy) noexcept {
-    if (copy == kCopyOwned)
+void Submission::undo(const ferry_request &request) noexcept {
+    if (request.reserved == kCopyOwned)
         engine_.allocator().free(reinterpret_cast<void *>(request.params.words[0]),
                                  request.params.words[kCopyWord]);
 }
 
-ferry_status Submission::direct(const ferry_request &request, ferry_op *op) noexcept {
+ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) noexcept {
     uint64_t id;
     if (!here_->take_slot(&id))
         return FERRY_E_FULL;
-    if (plain(request)) {
-        here_->admit(id, request, kCopyNone, queue_);
-    } else {
-        ferry_request changed = request;
-        uint16_t copy;
-        ferry_status status = complete(&changed, &copy);
-        if (status != FERRY_OK) {
-            here_->give_slot(id);
-            return status;
-        }
-        here_->admit(id, changed, copy, queue_);
+    Op *op = here_->fill(id, request, queue_);
+    ferry_status status = complete(spec(request), request, op, &op->copy);
+    if (status != FERRY_OK) {
+        here_->give_slot(id);
+        return status;
     }
-    *op = here_->public_id(id);
+    here_->enter(op);
+    *id_out = here_->public_id(id);
     return FERRY_OK;
 }
 
@@ -160,13 +159,13 @@ ferry_status Submission::send_over(Shard &shard, const ferry_request *requests, 
     *sent = 0;
     // What may fail comes before there is a place to fill.
     ferry_request changed;
-    uint16_t copy = kCopyNone;
+    changed.reserved = kCopyNone;
     if (count == 1) {
         changed = requests[0];
-        ferry_status status = complete(&changed, &copy);
+        ferry_status status =
+            complete(spec(requests[0]), requests[0], &changed, &changed.reserved);
         if (status != FERRY_OK)
             return status;
-        changed.reserved = copy;
         requests = &changed;
     }
     Intake &intake = shard.intake();
@@ -174,7 +173,7 @@ ferry_status Submission::send_over(Shard &shard, const ferry_request *requests, 
     uint64_t position;
     uint32_t taken = intake.reserve(ids, static_cast<uint32_t>(count), &position);
     if (taken == 0) {
-        undo(changed, copy);
+        undo(changed);
         return intake.closed() ? FERRY_E_SHUTDOWN : FERRY_E_FULL;
     }
     queue_.count_remote(taken);

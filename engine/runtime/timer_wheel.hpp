@@ -23,8 +23,16 @@ class TimerWheel {
         bool linked() const noexcept { return link != nullptr; }
     };
 
+    explicit TimerWheel(uint64_t now_ns = 0) noexcept : now_tick_(now_ns >> kTickBits) {}
+
     bool empty() const noexcept { return count_ == 0; }
     size_t count() const noexcept { return count_; }
+
+    // While it is empty nobody advances it; tell it the time before the first insert.
+    void catch_up(uint64_t now_ns) noexcept {
+        if (empty() && now_ns >> kTickBits > now_tick_)
+            now_tick_ = now_ns >> kTickBits;
+    }
 
     // Rounded up to a tick: never early.
     void insert(Node *node, uint64_t expiry_ns) noexcept {
@@ -150,7 +158,7 @@ class TimerWheel {
         }
     }
 
-    uint64_t now_tick_ = 0;
+    uint64_t now_tick_;
     size_t count_ = 0;
     uint64_t occupied_[kLevels] = {};
     Node *slots_[kLevels][kSlots] = {};

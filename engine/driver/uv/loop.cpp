@@ -46,6 +46,7 @@ ferry_status UvDriver::open() noexcept {
     if (error != 0)
         return failure(error);
     loop_open_ = true;
+    loop_.data = this;
     timer_.data = nullptr;
     wake_.data = nullptr;
     error = uv_async_init(&loop_, &wake_, on_wake);
@@ -131,8 +132,8 @@ void UvDriver::abandon(Socket &socket) noexcept { ::close(static_cast<UvSocket &
 // private but part of libuv 1's frozen ABI.
 void UvDriver::abandon_all() noexcept {
     abandoned_ = true;
-    for (UvSocket *socket = connecting_; socket != nullptr; socket = socket->next_connecting)
-        ::close(socket->fd);
+    for (Socket *socket = connecting_; socket != nullptr; socket = socket->next_dirty)
+        abandon(*socket);
     if (!loop_open_)
         return;
     ::close(loop_.backend_fd);

@@ -46,7 +46,7 @@ Outcome UvDriver::make_socket(int fd, UvSocket **socket) noexcept {
         ::close(fd);
         return {.status = FERRY_E_NO_MEMORY};
     }
-    auto *made = ::new (memory) UvSocket(*this, fd);
+    auto *made = ::new (memory) UvSocket(fd);
     int error = uv_poll_init(&loop_, &made->poll, fd);
     if (error != 0) {
         environment_.blocks.free(made, sizeof(UvSocket));
@@ -61,8 +61,7 @@ Outcome UvDriver::make_socket(int fd, UvSocket **socket) noexcept {
 void UvDriver::close(Socket &socket) noexcept {
     UvSocket &closing = own(socket);
     uv_close(reinterpret_cast<uv_handle_t *>(&closing.poll), [](uv_handle_t *handle) {
-        auto *closed = static_cast<UvSocket *>(handle->data);
-        closed->driver.environment_.blocks.free(closed, sizeof(UvSocket));
+        driver_of(handle->loop).environment_.blocks.free(handle->data, sizeof(UvSocket));
     });
     ::close(closing.fd); // libuv has taken it out of its epoll set.
 }
@@ -79,7 +78,7 @@ void UvDriver::watch(UvSocket &socket, int events) noexcept {
 
 void UvDriver::on_socket(uv_poll_t *handle, int status, int events) {
     auto *socket = static_cast<UvSocket *>(handle->data);
-    UvDriver &driver = socket->driver;
+    UvDriver &driver = driver_of(handle->loop);
     // With the time used up, leave it: it is level-triggered and comes again.
     if (driver.environment_.host.out_of_time())
         return;
@@ -177,16 +176,17 @@ void UvDriver::start_connect(Connect &connect) noexcept {
     }
     connect.socket = made;
     made->connecting = &connect;
-    made->next_connecting = connecting_;
+    made->next_dirty = connecting_;
     connecting_ = made;
     watch(*made, UV_WRITABLE);
 }
 
 void UvDriver::forget_connect(UvSocket &socket) noexcept {
-    UvSocket **link = &connecting_;
+    Socket **link = &connecting_;
     while (*link != &socket)
-        link = &(*link)->next_connecting;
-    *link = socket.next_connecting;
+        link = &(*link)->next_dirty;
+    *link = socket.next_dirty;
+    socket.next_dirty = nullptr;
     socket.connecting = nullptr;
 }
 

@@ -18,15 +18,13 @@ class UvDriver;
 
 // A socket and the watch on its descriptor.
 struct UvSocket final : Socket {
-    UvSocket(UvDriver &owner, int descriptor) : driver(owner), fd(descriptor) {}
+    explicit UvSocket(int descriptor) : fd(descriptor) {}
 
-    UvDriver &driver;
     int fd;
     // What libuv watches for now: UV_READABLE, UV_WRITABLE. Reading stays watched after a receive has
     // ended, since most often the next one follows; an event that nobody wants switches it off.
     int watched = 0;
-    Connect *connecting = nullptr;
-    UvSocket *next_connecting = nullptr;
+    Connect *connecting = nullptr; // Then next_dirty links the driver's list of them.
     uv_poll_t poll;
 };
 
@@ -79,6 +77,9 @@ class UvDriver final : public Driver {
     ~UvDriver() = default;
     friend class ferry::Allocator;
 
+    static UvDriver &driver_of(uv_loop_t *loop) noexcept {
+        return *static_cast<UvDriver *>(loop->data);
+    }
     static void on_socket(uv_poll_t *handle, int status, int events);
     static void on_timer(uv_poll_t *handle, int status, int events);
     static void on_wake(uv_async_t *handle);
@@ -105,7 +106,7 @@ class UvDriver final : public Driver {
     uint64_t timer_at_ns_ = UINT64_MAX; // When timer_fd_ fires; may be earlier than needed.
     bool loop_open_ = false;
     bool abandoned_ = false;
-    UvSocket *connecting_ = nullptr;
+    Socket *connecting_ = nullptr;
     Mailbox<LoadJob, &LoadJob::next_done> done_;
     uint32_t loads_ = 0; // Jobs not come back yet.
 };
