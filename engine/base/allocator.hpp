@@ -22,14 +22,21 @@ class Allocator {
     Allocator(ferry_allocate_fn allocate, ferry_free_fn free, void *user_data)
         : allocate_(allocate), free_(free), user_data_(user_data) {}
 
+    // Told of blocks of at least kLarge bytes of our own, never of the host's.
+    using LargeHint = void (*)(void *memory, size_t size);
+    void set_large_hint(LargeHint hint) noexcept { large_hint_ = hint; }
+    static constexpr size_t kLarge = size_t{8} << 20;
+
     void *allocate(size_t size) const noexcept {
-        return allocate_ != nullptr ? allocate_(size, user_data_) : std::malloc(size);
+        if (allocate_ != nullptr)
+            return allocate_(size, user_data_);
+        return hinted(std::malloc(size), size);
     }
 
     // Zeroed. With the C library's allocator a large block costs no memory until it is touched.
     void *allocate_zeroed(size_t size) const noexcept {
         if (allocate_ == nullptr)
-            return std::calloc(1, size);
+            return hinted(std::calloc(1, size), size);
         void *memory = allocate_(size, user_data_);
         if (memory != nullptr)
             std::memset(memory, 0, size);
@@ -77,6 +84,12 @@ class Allocator {
     }
 
   private:
+    void *hinted(void *memory, size_t size) const noexcept {
+        if (size >= kLarge && memory != nullptr && large_hint_ != nullptr)
+            large_hint_(memory, size);
+        return memory;
+    }
+
     template <class T> static constexpr size_t padded() {
         return alignof(T) > alignof(std::max_align_t) ? sizeof(T) + alignof(T) + sizeof(void *)
                                                       : sizeof(T);
@@ -85,6 +98,7 @@ class Allocator {
     ferry_allocate_fn allocate_ = nullptr;
     ferry_free_fn free_ = nullptr;
     void *user_data_ = nullptr;
+    LargeHint large_hint_ = nullptr;
 };
 
 } // namespace ferry

@@ -47,11 +47,14 @@ class BlockPool {
     };
     struct alignas(16) Slab {
         Slab *next;
+        size_t size;
     };
 
     static constexpr size_t kGrain = 16;
     static constexpr size_t kClasses = 64;
-    static constexpr size_t kSlabSize = 65536 - 64;
+    // As large as all before it together, within these bounds.
+    static constexpr size_t kSlabMin = 65536 - 64;
+    static constexpr size_t kSlabMax = size_t{8} << 20;
 
     static size_t class_of(size_t size) { return (size - 1) / kGrain; }
     void *carve(size_t index) noexcept;
@@ -59,6 +62,7 @@ class BlockPool {
     const Allocator &allocator_;
     Block *free_[kClasses] = {};
     Slab *slabs_ = nullptr;
+    size_t slab_bytes_ = 0;
     char *unused_ = nullptr;
     char *unused_end_ = nullptr;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include <ferry/status.h>
@@ -64,6 +65,9 @@ class ForkMark {
   private:
     std::atomic<uint32_t> *word_ = nullptr;
 };
+
+// Big tables walked at random: fewer, larger pages save most of the address translation.
+void hint_large_pages(void *memory, size_t size) noexcept;
 
 // Whether the process can still open this many descriptors: libuv aborts where it finds none.
 bool descriptors_left(int count) noexcept;

@@ -104,6 +104,14 @@ void ForkMark::close() noexcept {
     word_ = nullptr;
 }
 
+void hint_large_pages(void *memory, size_t size) noexcept {
+    constexpr uintptr_t kPage = uintptr_t{2} << 20;
+    uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + kPage - 1) & ~(kPage - 1);
+    uintptr_t end = (reinterpret_cast<uintptr_t>(memory) + size) & ~(kPage - 1);
+    if (begin < end)
+        madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE); // A hint only.
+}
+
 bool descriptors_left(int count) noexcept {
     constexpr int kMost = 16;
     int opened[kMost];

@@ -33,7 +33,9 @@ Engine::Engine(const ferry_engine_options &options, const OpTable &operations)
     : options_(options), operations_(operations),
       allocator_(options.allocate, options.free, options.user_data),
       loads_(options.buffer_bytes_max), tag_(next_tag()),
-      shard_count_(options.shards == 0 ? 1 : options.shards) {}
+      shard_count_(options.shards == 0 ? 1 : options.shards) {
+    allocator_.set_large_hint(os::hint_large_pages);
+}
 
 ferry_status Engine::open() noexcept {
     workers_ = allocator_.create<driver::WorkerPool>(allocator_, options_.workers_max);

@@ -133,10 +133,12 @@ class Shard final : public coro::Scheduler, public driver::Host {
 
   private:
     static constexpr uint32_t kFreedMax = 64;
+    static constexpr uint32_t kLocalCancels = 64;
 
     void take_in() noexcept;
     void drain_inbox() noexcept;
     void take_wishes() noexcept;
+    void cancel_locals() noexcept;
     void run(Op *op) noexcept;
     void fire_timers() noexcept;
     void set_alarm(Op *op, uint64_t expiry_ns) noexcept;
@@ -172,6 +174,12 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Queue::Link *touched_ = nullptr;
     uint64_t freed_[kFreedMax];
     uint32_t freed_count_ = 0;
+    struct LocalCancel {
+        Op *op;
+        uint32_t generation;
+    };
+    LocalCancel local_cancels_[kLocalCancels];
+    uint32_t local_cancel_count_ = 0;
     uint64_t budget_ns_ = 0;
     uint64_t budget_end_ns_ = 0;
     uint64_t progress_ = 0; // Rises whenever anything was done.

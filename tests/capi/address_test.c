@@ -3,14 +3,12 @@
 
 #include <string.h>
 
-static void parse(const char *text, uint16_t port, ferry_address *address)
-{
+static void parse(const char *text, uint16_t port, ferry_address *address) {
     memset(address, 0xff, sizeof *address);
     assert_status(ferry_address_parse(text, port, address), FERRY_OK);
 }
 
-static void parses_ipv4(void **state)
-{
+static void parses_ipv4(void **state) {
     (void)state;
     ferry_address address;
     const uint8_t bytes[16] = {192, 0, 2, 33};
@@ -22,8 +20,7 @@ static void parses_ipv4(void **state)
     assert_memory_equal(address.bytes, bytes, sizeof bytes);
 }
 
-static void parses_ipv6(void **state)
-{
+static void parses_ipv6(void **state) {
     (void)state;
     ferry_address address;
     const uint8_t bytes[16] = {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xab, 0xcd};
@@ -35,13 +32,12 @@ static void parses_ipv6(void **state)
     assert_memory_equal(address.bytes, bytes, sizeof bytes);
 }
 
-static void refuses_what_is_no_literal(void **state)
-{
+static void refuses_what_is_no_literal(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "",        "localhost", "1.2.3",  "1.2.3.4.5", "256.0.0.1", "1.2.3.4 ",  " 1.2.3.4",
-        "1.2.3.x", "[::1]",     ":::",    "1::2::3",   "12345::",   "::1%lo",    "::ffff:1.2.3",
-        "1.2.3.4:80", "-1.2.3.4", "1..2.3",
+        "",         "localhost",    "1.2.3",      "1.2.3.4.5", "256.0.0.1", "1.2.3.4 ",
+        " 1.2.3.4", "1.2.3.x",      "[::1]",      ":::",       "1::2::3",   "12345::",
+        "::1%lo",   "::ffff:1.2.3", "1.2.3.4:80", "-1.2.3.4",  "1..2.3",
     };
     ferry_address zero;
     memset(&zero, 0, sizeof zero);
@@ -55,8 +51,7 @@ static void refuses_what_is_no_literal(void **state)
     }
 }
 
-static void refuses_null(void **state)
-{
+static void refuses_null(void **state) {
     (void)state;
     ferry_address address;
     ferry_address zero;
@@ -71,8 +66,7 @@ static void refuses_null(void **state)
     assert_status(ferry_address_format(&address, NULL, sizeof text), FERRY_E_INVALID);
 }
 
-static void formats_with_the_port(void **state)
-{
+static void formats_with_the_port(void **state) {
     (void)state;
     ferry_address address;
     char text[64];
@@ -87,8 +81,7 @@ static void formats_with_the_port(void **state)
     assert_string_equal(text, "0.0.0.0:0");
 }
 
-static void formats_into_little_room(void **state)
-{
+static void formats_into_little_room(void **state) {
     (void)state;
     ferry_address address;
     char text[16];
@@ -106,8 +99,7 @@ static void formats_into_little_room(void **state)
     assert_int_equal(text[0], 'x');
 }
 
-static void refuses_an_unknown_family(void **state)
-{
+static void refuses_an_unknown_family(void **state) {
     (void)state;
     ferry_address address = {.family = 5, .port = 80};
     char text[64] = "x";
@@ -115,8 +107,7 @@ static void refuses_an_unknown_family(void **state)
     assert_string_equal(text, "");
 }
 
-static void the_longest_fits_into_64(void **state)
-{
+static void the_longest_fits_into_64(void **state) {
     (void)state;
     ferry_address address;
     char text[64];
@@ -125,8 +116,7 @@ static void the_longest_fits_into_64(void **state)
     assert_status(ferry_address_format(&address, text, sizeof text), FERRY_OK);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(parses_ipv4),
         PLAIN(parses_ipv6),

@@ -4,29 +4,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static ferry_op start_close(fixture *f, ferry_handle handle)
-{
+static ferry_op start_close(fixture *f, ferry_handle handle) {
     ferry_request request;
     ferry_prepare_handle_close(&request, handle);
     return fixture_submit(f, &request);
 }
 
-static ferry_op start_receive_all(fixture *f, ferry_handle stream)
-{
+static ferry_op start_receive_all(fixture *f, ferry_handle stream) {
     ferry_request request;
     ferry_prepare_stream_receive_multishot(&request, stream);
     return fixture_submit(f, &request);
 }
 
-static ferry_op start_accept(fixture *f, ferry_handle listener)
-{
+static ferry_op start_accept(fixture *f, ferry_handle listener) {
     ferry_request request;
     ferry_prepare_tcp_accept(&request, listener);
     return fixture_submit(f, &request);
 }
 
-static void the_peer_sees_it(void **state)
-{
+static void the_peer_sees_it(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -38,8 +34,7 @@ static void the_peer_sees_it(void **state)
     assert_int_equal(fixture_info(f).handles_open, 0);
 }
 
-static void what_is_pending_ends_first(void **state)
-{
+static void what_is_pending_ends_first(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -64,8 +59,7 @@ static void what_is_pending_ends_first(void **state)
     assert_status(next.status, FERRY_OK);
 }
 
-static void a_listener_ends_its_accept_first(void **state)
-{
+static void a_listener_ends_its_accept_first(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -81,8 +75,7 @@ static void a_listener_ends_its_accept_first(void **state)
     assert_false(peer_can_connect(port));
 }
 
-static void connections_outlive_their_listener(void **state)
-{
+static void connections_outlive_their_listener(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -97,8 +90,7 @@ static void connections_outlive_their_listener(void **state)
     peer_receive(peer, got, 2);
 }
 
-static void closing_again_is_fine(void **state)
-{
+static void closing_again_is_fine(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -110,8 +102,7 @@ static void closing_again_is_fine(void **state)
     assert_status(referee_discard(f->judge, f->engine, stream), FERRY_OK);
 }
 
-static void a_closed_handle_is_stale(void **state)
-{
+static void a_closed_handle_is_stale(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     uint16_t port;
@@ -133,8 +124,7 @@ static void a_closed_handle_is_stale(void **state)
     }
 }
 
-static void a_stale_handle_never_means_its_successor(void **state)
-{
+static void a_stale_handle_never_means_its_successor(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle old = fixture_stream(f, &peer);
@@ -153,8 +143,7 @@ static void a_stale_handle_never_means_its_successor(void **state)
     }
 }
 
-static void work_submitted_before_close_is_not_lost(void **state)
-{
+static void work_submitted_before_close_is_not_lost(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -171,8 +160,7 @@ static void work_submitted_before_close_is_not_lost(void **state)
     assert_int_equal(peer_receive_all(peer, got, sizeof got), sent.result);
 }
 
-static void discard_needs_no_slot(void **state)
-{
+static void discard_needs_no_slot(void **state) {
     ferry_engine_options few = {.ops_max = 4};
     fixture *f = fixture_open_with(state, &few, NULL);
     int peer;
@@ -189,8 +177,7 @@ static void discard_needs_no_slot(void **state)
     assert_true(peer_sees_end(peer));
 }
 
-static void discard_ends_what_is_pending(void **state)
-{
+static void discard_ends_what_is_pending(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -202,8 +189,7 @@ static void discard_ends_what_is_pending(void **state)
     assert_true(peer_sees_end(peer));
 }
 
-static void descriptors_are_given_back(void **state)
-{
+static void descriptors_are_given_back(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -219,8 +205,7 @@ static void descriptors_are_given_back(void **state)
     assert_int_equal(count_descriptors(), before);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(the_peer_sees_it),
         ON_EVERY_DRIVE(what_is_pending_ends_first),

@@ -5,30 +5,27 @@
  */
 #include "fixture.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/stat.h>
-
 enum { BIG = 8 * 1024 * 1024 + 17, MANY = 64, SMALL_CEILING = 64 * 1024 };
 
-static ferry_op start_load(fixture *f, const char *path, uint64_t size_max)
-{
+static ferry_op start_load(fixture *f, const char *path, uint64_t size_max) {
     ferry_request request;
     ferry_prepare_file_load(&request, path, size_max);
     return fixture_submit(f, &request);
 }
 
-static ferry_completion load(fixture *f, const char *path, uint64_t size_max)
-{
+static ferry_completion load(fixture *f, const char *path, uint64_t size_max) {
     return fixture_final(f, start_load(f, path, size_max));
 }
 
-static void expect_file(fixture *f, const ferry_completion *loaded, size_t size)
-{
+static void expect_file(fixture *f, const ferry_completion *loaded, size_t size) {
     assert_status(loaded->status, FERRY_OK);
     assert_int_equal(loaded->result, size);
     assert_int_equal(loaded->flags, FERRY_BUFFER);
@@ -36,8 +33,7 @@ static void expect_file(fixture *f, const ferry_completion *loaded, size_t size)
     fixture_release(f, loaded);
 }
 
-static void expect_failure(const ferry_completion *loaded, ferry_status status, int os_error)
-{
+static void expect_failure(const ferry_completion *loaded, ferry_status status, int os_error) {
     assert_status(loaded->status, status);
     assert_int_equal(loaded->os_error, os_error);
     assert_int_equal(loaded->flags & FERRY_BUFFER, 0);
@@ -45,8 +41,7 @@ static void expect_failure(const ferry_completion *loaded, ferry_status status, 
 
 /* --- Files that load ----------------------------------------------------------------------- */
 
-static void loads_files_of_all_sizes(void **state)
-{
+static void loads_files_of_all_sizes(void **state) {
     fixture *f = fixture_open(state);
     static const size_t sizes[] = {1, 100, 4095, 4096, 4097, 65536, 65537, BIG};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -57,8 +52,7 @@ static void loads_files_of_all_sizes(void **state)
     assert_int_equal(fixture_info(f).buffer_bytes_lent, 0);
 }
 
-static void an_empty_file_lends_nothing(void **state)
-{
+static void an_empty_file_lends_nothing(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion loaded = load(f, fixture_file(f, "empty", 0), 0);
     assert_status(loaded.status, FERRY_OK);
@@ -66,8 +60,7 @@ static void an_empty_file_lends_nothing(void **state)
     assert_int_equal(loaded.flags, 0);
 }
 
-static void a_file_of_unknown_size_is_read_to_its_end(void **state)
-{
+static void a_file_of_unknown_size_is_read_to_its_end(void **state) {
     fixture *f = fixture_open(state);
     char expected[4096];
     FILE *file = fopen("/proc/version", "r");
@@ -81,8 +74,7 @@ static void a_file_of_unknown_size_is_read_to_its_end(void **state)
     fixture_release(f, &loaded);
 }
 
-static void what_is_lent_is_counted(void **state)
-{
+static void what_is_lent_is_counted(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion first = load(f, fixture_file(f, "first", 1000), 0);
     ferry_completion second = load(f, fixture_file(f, "second", 3000), 0);
@@ -94,8 +86,7 @@ static void what_is_lent_is_counted(void **state)
     assert_int_equal(fixture_info(f).buffer_bytes_lent, 0);
 }
 
-static void many_load_at_once(void **state)
-{
+static void many_load_at_once(void **state) {
     fixture *f = fixture_open(state);
     ferry_op ops[MANY];
     for (size_t i = 0; i < MANY; i++) {
@@ -110,8 +101,7 @@ static void many_load_at_once(void **state)
     assert_true(fixture_info(f).workers <= 4);
 }
 
-static void the_path_may_change_after_submit(void **state)
-{
+static void the_path_may_change_after_submit(void **state) {
     fixture *f = fixture_open(state);
     char *path = fixture_file(f, "file", 10);
     ferry_op op = start_load(f, path, 0);
@@ -122,8 +112,7 @@ static void the_path_may_change_after_submit(void **state)
 
 /* --- Files that do not --------------------------------------------------------------------- */
 
-static void says_why_a_file_cannot_be_loaded(void **state)
-{
+static void says_why_a_file_cannot_be_loaded(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion loaded = load(f, fixture_path(f, "missing"), 0);
     expect_failure(&loaded, FERRY_E_NOT_FOUND, ENOENT);
@@ -142,8 +131,7 @@ static void says_why_a_file_cannot_be_loaded(void **state)
     assert_status_either(loaded.status, FERRY_E_NOT_FOUND, FERRY_E_INVALID);
 }
 
-static void a_file_of_others_is_denied(void **state)
-{
+static void a_file_of_others_is_denied(void **state) {
     fixture *f = fixture_open(state);
     if (geteuid() == 0) {
         SKIP_BECAUSE("root may read every file");
@@ -154,8 +142,7 @@ static void a_file_of_others_is_denied(void **state)
     expect_failure(&loaded, FERRY_E_ACCESS, EACCES);
 }
 
-static void a_path_can_be_too_long(void **state)
-{
+static void a_path_can_be_too_long(void **state) {
     fixture *f = fixture_open(state);
     char *path = fixture_memory(f, FERRY_PATH_MAX + 2);
     ferry_request request;
@@ -178,8 +165,7 @@ static void a_path_can_be_too_long(void **state)
     expect_file(f, &loaded, 10);
 }
 
-static void a_file_can_be_too_large(void **state)
-{
+static void a_file_can_be_too_large(void **state) {
     fixture *f = fixture_open(state);
     char *path = fixture_file(f, "file", 5000);
     ferry_completion loaded = load(f, path, 4999);
@@ -194,8 +180,7 @@ static void a_file_can_be_too_large(void **state)
     assert_int_equal(fixture_info(f).buffer_bytes_lent, 0);
 }
 
-static void the_engines_ceiling_holds_for_all_together(void **state)
-{
+static void the_engines_ceiling_holds_for_all_together(void **state) {
     ferry_engine_options options = {.buffer_bytes_max = SMALL_CEILING};
     fixture *f = fixture_open_with(state, &options, NULL);
     ferry_completion large = load(f, fixture_file(f, "large", SMALL_CEILING + 1), 0);
@@ -212,8 +197,7 @@ static void the_engines_ceiling_holds_for_all_together(void **state)
 
 /* --- A file system that does not answer ---------------------------------------------------- */
 
-static void a_hanging_load_can_be_canceled(void **state)
-{
+static void a_hanging_load_can_be_canceled(void **state) {
     fixture *f = fixture_open(state);
     char *fifo = fixture_fifo(f, "fifo");
     ferry_op op = start_load(f, fifo, 0);
@@ -229,8 +213,7 @@ static void a_hanging_load_can_be_canceled(void **state)
 }
 
 /* Start a load that ends by its deadline while a worker hangs in it. */
-static char *load_until_deadline(fixture *f)
-{
+static char *load_until_deadline(fixture *f) {
     for (int attempt = 0; attempt < 6; attempt++) {
         char name[16];
         snprintf(name, sizeof name, "fifo-%d", attempt);
@@ -252,8 +235,7 @@ static char *load_until_deadline(fixture *f)
     return NULL;
 }
 
-static void a_hanging_load_has_a_deadline(void **state)
-{
+static void a_hanging_load_has_a_deadline(void **state) {
     fixture *f = fixture_open(state);
     char *fifo = load_until_deadline(f);
     assert_int_equal(fixture_info(f).workers_detached, 1);
@@ -273,8 +255,7 @@ static void a_hanging_load_has_a_deadline(void **state)
     assert_int_equal(fixture_info(f).workers, 0);
 }
 
-static void shutdown_ends_a_hanging_load(void **state)
-{
+static void shutdown_ends_a_hanging_load(void **state) {
     fixture *f = fixture_open(state);
     char *fifo = fixture_fifo(f, "fifo");
     ferry_op op = start_load(f, fifo, 0);
@@ -288,8 +269,7 @@ static void shutdown_ends_a_hanging_load(void **state)
     assert_status(ferry_engine_shutdown(f->engine, FERRY_FOREVER), FERRY_OK);
 }
 
-static void a_fifo_that_somebody_writes_loads(void **state)
-{
+static void a_fifo_that_somebody_writes_loads(void **state) {
     fixture *f = fixture_open(state);
     char *fifo = fixture_fifo(f, "fifo");
     ferry_op op = start_load(f, fifo, 0);
@@ -305,8 +285,7 @@ static void a_fifo_that_somebody_writes_loads(void **state)
     fixture_release(f, &loaded);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(loads_files_of_all_sizes),
         ON_EVERY_DRIVE(an_empty_file_lends_nothing),

@@ -5,8 +5,7 @@
 
 enum { MANY = 300 };
 
-static void completes_once(void **state)
-{
+static void completes_once(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_nop(&request);
@@ -19,8 +18,7 @@ static void completes_once(void **state)
     assert_int_equal(completion.flags, 0);
 }
 
-static void many_in_one_submit_complete_once_each(void **state)
-{
+static void many_in_one_submit_complete_once_each(void **state) {
     fixture *f = fixture_open(state);
     ferry_request requests[MANY];
     ferry_op ops[MANY];
@@ -36,8 +34,7 @@ static void many_in_one_submit_complete_once_each(void **state)
     }
 }
 
-static void requests_may_change_after_submit(void **state)
-{
+static void requests_may_change_after_submit(void **state) {
     fixture *f = fixture_open(state);
     ferry_request *request = fixture_memory(f, sizeof *request);
     ferry_prepare_nop(request);
@@ -47,8 +44,7 @@ static void requests_may_change_after_submit(void **state)
     assert_int_equal(fixture_final(f, op).tag, 1);
 }
 
-static void nothing_runs_inside_submit(void **state)
-{
+static void nothing_runs_inside_submit(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_nop(&request);
@@ -61,8 +57,7 @@ static void nothing_runs_inside_submit(void **state)
     assert_int_equal(fixture_info(f).ops_in_flight, 0);
 }
 
-static void ids_and_counts_are_optional(void **state)
-{
+static void ids_and_counts_are_optional(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_completion out[2];
@@ -73,8 +68,7 @@ static void ids_and_counts_are_optional(void **state)
     assert_int_equal(ferry_queue_reap(f->queue, out, 2), 1);
 }
 
-static void submitting_none_is_fine(void **state)
-{
+static void submitting_none_is_fine(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     size_t accepted = 7;
@@ -85,8 +79,7 @@ static void submitting_none_is_fine(void **state)
     assert_int_equal(referee_seen(f->judge), 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(completes_once),
         ON_EVERY_DRIVE(many_in_one_submit_complete_once_each),

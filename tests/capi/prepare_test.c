@@ -24,15 +24,13 @@
 
 static char memory[8];
 
-static ferry_address an_address(void)
-{
+static ferry_address an_address(void) {
     ferry_address address;
     assert_status(ferry_address_parse("127.0.0.1", 80, &address), FERRY_OK);
     return address;
 }
 
-static void every_byte_is_written(void **state)
-{
+static void every_byte_is_written(void **state) {
     (void)state;
     ferry_address address = an_address();
     assert_writes_all(ferry_prepare_nop(request));
@@ -51,8 +49,7 @@ static void every_byte_is_written(void **state)
     assert_writes_all(ferry_prepare_file_load(request, NULL, 6));
 }
 
-static void the_fields_are_where_the_header_says(void **state)
-{
+static void the_fields_are_where_the_header_says(void **state) {
     (void)state;
     ferry_request request;
     ferry_address address = an_address();
@@ -87,8 +84,7 @@ static void the_fields_are_where_the_header_says(void **state)
     assert_memory_equal(&request.params.connect.address, &address, sizeof address);
 }
 
-static void the_stream_and_file_fields_are_where_the_header_says(void **state)
-{
+static void the_stream_and_file_fields_are_where_the_header_says(void **state) {
     (void)state;
     ferry_request request;
     ferry_prepare_stream_receive(&request, 5, memory, sizeof memory);
@@ -114,8 +110,7 @@ static void the_stream_and_file_fields_are_where_the_header_says(void **state)
     assert_int_equal(request.params.load.size_max, 6);
 }
 
-static void null_is_ignored(void **state)
-{
+static void null_is_ignored(void **state) {
     (void)state;
     ferry_address address = an_address();
     ferry_prepare_nop(NULL);
@@ -130,8 +125,7 @@ static void null_is_ignored(void **state)
     ferry_prepare_file_load(NULL, "name", 6);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(every_byte_is_written),
         PLAIN(the_fields_are_where_the_header_says),

@@ -11,55 +11,45 @@
 
 enum { OP = 0x1234, TAG = 77, STREAM = 0x55, LISTENER = 0x66 };
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     *state = referee_create();
     return plain_setup(NULL);
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     referee_destroy(*state);
     return 0;
 }
 
-static void accept_request(referee *judge, const ferry_request *request, ferry_op op)
-{
+static void accept_request(referee *judge, const ferry_request *request, ferry_op op) {
     referee_note_submitting(judge);
     referee_note_submitted(judge, request, 1, &op, 1, FERRY_OK);
 }
 
-static ferry_request nop_request(void)
-{
+static ferry_request nop_request(void) {
     ferry_request request = {.opcode = FERRY_OP_NOP, .tag = TAG};
     return request;
 }
 
-static ferry_request receive_request(uint32_t flags)
-{
+static ferry_request receive_request(uint32_t flags) {
     ferry_request request = {
         .opcode = FERRY_OP_STREAM_RECEIVE, .tag = TAG, .target = STREAM, .flags = flags};
     return request;
 }
 
-static ferry_request accept_multishot(void)
-{
-    ferry_request request = {.opcode = FERRY_OP_TCP_ACCEPT,
-                             .tag = TAG,
-                             .target = LISTENER,
-                             .flags = FERRY_MULTISHOT};
+static ferry_request accept_multishot(void) {
+    ferry_request request = {
+        .opcode = FERRY_OP_TCP_ACCEPT, .tag = TAG, .target = LISTENER, .flags = FERRY_MULTISHOT};
     return request;
 }
 
-static ferry_completion answer(const ferry_request *request, ferry_op op)
-{
+static ferry_completion answer(const ferry_request *request, ferry_op op) {
     ferry_completion completion = {
         .tag = request->tag, .op = op, .opcode = request->opcode, .handle = request->target};
     return completion;
 }
 
-static ferry_completion lent(const ferry_request *request, const char *data, ferry_buffer buffer)
-{
+static ferry_completion lent(const ferry_request *request, const char *data, ferry_buffer buffer) {
     ferry_completion completion = answer(request, OP);
     completion.flags = FERRY_MORE | FERRY_BUFFER;
     completion.data = data;
@@ -68,16 +58,14 @@ static ferry_completion lent(const ferry_request *request, const char *data, fer
     return completion;
 }
 
-static void assert_complaint(referee *judge, const char *text)
-{
+static void assert_complaint(referee *judge, const char *text) {
     assert_int_not_equal(referee_complaints(judge), 0);
     if (strstr(referee_first_complaint(judge), text) == NULL) {
         fail_msg("\"%s\" is not about \"%s\"", referee_first_complaint(judge), text);
     }
 }
 
-static void a_fair_game_passes(void **state)
-{
+static void a_fair_game_passes(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
     accept_request(judge, &request, OP);
@@ -94,8 +82,7 @@ static void a_fair_game_passes(void **state)
     assert_true(referee_finish(judge));
 }
 
-static void a_completion_may_overtake_its_submit(void **state)
-{
+static void a_completion_may_overtake_its_submit(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -107,8 +94,7 @@ static void a_completion_may_overtake_its_submit(void **state)
     assert_true(referee_finish(judge));
 }
 
-static void sees_an_early_completion_that_is_wrong(void **state)
-{
+static void sees_an_early_completion_that_is_wrong(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -120,8 +106,7 @@ static void sees_an_early_completion_that_is_wrong(void **state)
     assert_complaint(judge, "submitted as");
 }
 
-static void sees_a_missing_final(void **state)
-{
+static void sees_a_missing_final(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     accept_request(judge, &request, OP);
@@ -129,8 +114,7 @@ static void sees_a_missing_final(void **state)
     assert_complaint(judge, "never completed");
 }
 
-static void sees_a_second_final(void **state)
-{
+static void sees_a_second_final(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -140,8 +124,7 @@ static void sees_a_second_final(void **state)
     assert_complaint(judge, "after its final one");
 }
 
-static void sees_more_after_the_final(void **state)
-{
+static void sees_more_after_the_final(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
     ferry_completion final = answer(&request, OP);
@@ -152,8 +135,7 @@ static void sees_more_after_the_final(void **state)
     assert_complaint(judge, "after its final one");
 }
 
-static void sees_more_of_a_one_shot(void **state)
-{
+static void sees_more_of_a_one_shot(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_LEND);
     ferry_completion more = lent(&request, "more", 3);
@@ -162,8 +144,7 @@ static void sees_more_of_a_one_shot(void **state)
     assert_complaint(judge, "no multishot");
 }
 
-static void sees_a_completion_of_nothing(void **state)
-{
+static void sees_a_completion_of_nothing(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -171,8 +152,7 @@ static void sees_a_completion_of_nothing(void **state)
     assert_complaint(judge, "never accepted");
 }
 
-static void sees_a_completion_of_a_refused_request(void **state)
-{
+static void sees_a_completion_of_a_refused_request(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -183,8 +163,7 @@ static void sees_a_completion_of_a_refused_request(void **state)
     assert_complaint(judge, "no submit has accepted");
 }
 
-static void sees_another_tag_opcode_or_handle(void **state)
-{
+static void sees_another_tag_opcode_or_handle(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
     ferry_completion wrong = lent(&request, "data", 3);
@@ -203,8 +182,7 @@ static void sees_another_tag_opcode_or_handle(void **state)
     assert_true(referee_complaints(judge) > before);
 }
 
-static void sees_an_op_id_given_twice(void **state)
-{
+static void sees_an_op_id_given_twice(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -214,8 +192,7 @@ static void sees_an_op_id_given_twice(void **state)
     assert_complaint(judge, "given out twice");
 }
 
-static void sees_a_miscounted_submit(void **state)
-{
+static void sees_a_miscounted_submit(void **state) {
     referee *judge = *state;
     ferry_request requests[2] = {nop_request(), nop_request()};
     ferry_op ops[2] = {OP, OP + 1};
@@ -224,8 +201,7 @@ static void sees_a_miscounted_submit(void **state)
     assert_complaint(judge, "submit took 1 of 2");
 }
 
-static void sees_a_buffer_lent_twice(void **state)
-{
+static void sees_a_buffer_lent_twice(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
     ferry_completion first = lent(&request, "first", 3);
@@ -236,8 +212,7 @@ static void sees_a_buffer_lent_twice(void **state)
     assert_complaint(judge, "lent twice");
 }
 
-static void sees_overlapping_buffers(void **state)
-{
+static void sees_overlapping_buffers(void **state) {
     referee *judge = *state;
     static const char memory[] = "overlapping";
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
@@ -249,8 +224,7 @@ static void sees_overlapping_buffers(void **state)
     assert_complaint(judge, "overlaps");
 }
 
-static void sees_a_buffer_that_changes_while_lent(void **state)
-{
+static void sees_a_buffer_that_changes_while_lent(void **state) {
     referee *judge = *state;
     char memory[] = "unchanged";
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
@@ -262,8 +236,7 @@ static void sees_a_buffer_that_changes_while_lent(void **state)
     assert_complaint(judge, "changed while it was lent");
 }
 
-static void sees_a_buffer_without_data(void **state)
-{
+static void sees_a_buffer_without_data(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_MULTISHOT | FERRY_LEND);
     ferry_completion empty = lent(&request, "", 3);
@@ -272,8 +245,7 @@ static void sees_a_buffer_without_data(void **state)
     assert_complaint(judge, "FERRY_BUFFER with");
 }
 
-static void sees_data_without_a_buffer(void **state)
-{
+static void sees_data_without_a_buffer(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_LEND);
     ferry_completion final = lent(&request, "data", 3);
@@ -283,8 +255,7 @@ static void sees_data_without_a_buffer(void **state)
     assert_complaint(judge, "without FERRY_BUFFER");
 }
 
-static void sees_a_buffer_that_is_kept(void **state)
-{
+static void sees_a_buffer_that_is_kept(void **state) {
     referee *judge = *state;
     ferry_request request = receive_request(FERRY_LEND);
     ferry_completion final = lent(&request, "data", 3);
@@ -296,15 +267,13 @@ static void sees_a_buffer_that_is_kept(void **state)
     assert_complaint(judge, "not released");
 }
 
-static void sees_a_release_of_what_is_not_lent(void **state)
-{
+static void sees_a_release_of_what_is_not_lent(void **state) {
     referee *judge = *state;
     referee_note_release(judge, 3);
     assert_complaint(judge, "is not lent");
 }
 
-static void sees_a_handle_that_is_open_already(void **state)
-{
+static void sees_a_handle_that_is_open_already(void **state) {
     referee *judge = *state;
     ferry_request request = accept_multishot();
     ferry_completion connection = answer(&request, OP);
@@ -317,8 +286,7 @@ static void sees_a_handle_that_is_open_already(void **state)
     assert_complaint(judge, "is open already");
 }
 
-static void allows_a_handle_again_after_its_close(void **state)
-{
+static void allows_a_handle_again_after_its_close(void **state) {
     referee *judge = *state;
     ferry_request request = accept_multishot();
     ferry_request close = {.opcode = FERRY_OP_HANDLE_CLOSE, .target = STREAM};
@@ -334,8 +302,7 @@ static void allows_a_handle_again_after_its_close(void **state)
     assert_int_equal(referee_complaints(judge), 0);
 }
 
-static void sees_an_accept_without_a_handle(void **state)
-{
+static void sees_an_accept_without_a_handle(void **state) {
     referee *judge = *state;
     ferry_request request = accept_multishot();
     ferry_completion connection = answer(&request, OP);
@@ -346,8 +313,7 @@ static void sees_an_accept_without_a_handle(void **state)
     assert_complaint(judge, "opened no handle");
 }
 
-static void sees_results_that_do_not_fit(void **state)
-{
+static void sees_results_that_do_not_fit(void **state) {
     referee *judge = *state;
     ferry_request send = {.opcode = FERRY_OP_STREAM_SEND, .target = STREAM};
     send.params.send.size = 10;
@@ -373,8 +339,7 @@ static void sees_results_that_do_not_fit(void **state)
     assert_complaint(judge, "do not fit");
 }
 
-static void sees_unknown_flags_and_odd_statuses(void **state)
-{
+static void sees_unknown_flags_and_odd_statuses(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     ferry_completion final = answer(&request, OP);
@@ -390,8 +355,7 @@ static void sees_unknown_flags_and_odd_statuses(void **state)
     assert_true(referee_complaints(judge) > before);
 }
 
-static void sees_a_lying_cancel(void **state)
-{
+static void sees_a_lying_cancel(void **state) {
     referee *judge = *state;
     ferry_request request = nop_request();
     accept_request(judge, &request, OP);
@@ -403,8 +367,7 @@ static void sees_a_lying_cancel(void **state)
     assert_int_equal(referee_complaints(judge), 2);
 }
 
-static void sees_messages_invented_or_lost(void **state)
-{
+static void sees_messages_invented_or_lost(void **state) {
     referee *judge = *state;
     ferry_completion message = {.opcode = FERRY_OP_POST, .tag = TAG};
     referee_note_post(judge);
@@ -421,8 +384,7 @@ static void sees_messages_invented_or_lost(void **state)
 
 #define REFEREE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         REFEREE(a_fair_game_passes),
         REFEREE(a_completion_may_overtake_its_submit),

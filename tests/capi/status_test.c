@@ -7,7 +7,8 @@ static const struct {
     ferry_status status;
     const char *name;
 } known[] = {
-#define STATUS(name) {name, #name}
+#define STATUS(name)                                                                               \
+    { name, #name }
     STATUS(FERRY_OK),
     STATUS(FERRY_E_INVALID),
     STATUS(FERRY_E_UNSUPPORTED),
@@ -59,16 +60,14 @@ static const struct {
 
 enum { KNOWN = sizeof known / sizeof known[0] };
 
-static void each_name_is_the_constants(void **state)
-{
+static void each_name_is_the_constants(void **state) {
     (void)state;
     for (size_t i = 0; i < KNOWN; i++) {
         assert_string_equal(ferry_status_name(known[i].status), known[i].name);
     }
 }
 
-static void each_message_is_a_sentence_of_its_own(void **state)
-{
+static void each_message_is_a_sentence_of_its_own(void **state) {
     (void)state;
     for (size_t i = 0; i < KNOWN; i++) {
         const char *message = ferry_status_message(known[i].status);
@@ -80,26 +79,24 @@ static void each_message_is_a_sentence_of_its_own(void **state)
     }
 }
 
-static void unknown_numbers_have_a_name_too(void **state)
-{
+static void unknown_numbers_have_a_name_too(void **state) {
     (void)state;
-    static const ferry_status unknown[] = {1, 42, -99, -199, -299, -899, -1000, INT32_MAX, INT32_MIN};
+    static const ferry_status unknown[] = {1,    42,    -99,       -199,     -299,
+                                           -899, -1000, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         assert_string_equal(ferry_status_name(unknown[i]), "FERRY_E_?");
         assert_non_null(ferry_status_message(unknown[i]));
     }
 }
 
-static void the_version_is_the_headers(void **state)
-{
+static void the_version_is_the_headers(void **state) {
     (void)state;
     assert_int_equal(ferry_version(), FERRY_VERSION_MAJOR * 1000000 + FERRY_VERSION_MINOR * 1000 +
                                           FERRY_VERSION_PATCH);
     assert_int_equal(ferry_api_level(), FERRY_API_LEVEL);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(each_name_is_the_constants),
         PLAIN(each_message_is_a_sentence_of_its_own),

@@ -6,13 +6,13 @@
  */
 #include "fixture.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <sys/socket.h>
 
 enum {
     SENDS = 200,
@@ -20,23 +20,20 @@ enum {
     SOME = 300 * 1000,
 };
 
-static ferry_op start_receive(fixture *f, ferry_handle stream, void *memory, size_t size)
-{
+static ferry_op start_receive(fixture *f, ferry_handle stream, void *memory, size_t size) {
     ferry_request request;
     ferry_prepare_stream_receive(&request, stream, memory, size);
     return fixture_submit(f, &request);
 }
 
-static ferry_op start_receive_all(fixture *f, ferry_handle stream)
-{
+static ferry_op start_receive_all(fixture *f, ferry_handle stream) {
     ferry_request request;
     ferry_prepare_stream_receive_multishot(&request, stream);
     return fixture_submit(f, &request);
 }
 
 /* Take lent data until so many bytes of the pattern have come. */
-static void expect_pattern(fixture *f, ferry_op op, size_t position, size_t size)
-{
+static void expect_pattern(fixture *f, ferry_op op, size_t position, size_t size) {
     size_t done = 0;
     while (done < size) {
         ferry_completion some = fixture_next(f, op);
@@ -49,8 +46,7 @@ static void expect_pattern(fixture *f, ferry_op op, size_t position, size_t size
     assert_int_equal(done, size);
 }
 
-static void peer_sends_pattern(int peer, size_t position, size_t size)
-{
+static void peer_sends_pattern(int peer, size_t position, size_t size) {
     void *data = malloc(size);
     REQUIRE(data != NULL);
     pattern_fill(data, size, position);
@@ -60,8 +56,7 @@ static void peer_sends_pattern(int peer, size_t position, size_t size)
 
 /* --- Receiving ----------------------------------------------------------------------------- */
 
-static void receives_what_has_come(void **state)
-{
+static void receives_what_has_come(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -75,8 +70,7 @@ static void receives_what_has_come(void **state)
     assert_memory_equal(memory, "hello-----------", 16);
 }
 
-static void receives_no_more_than_fits(void **state)
-{
+static void receives_no_more_than_fits(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -89,8 +83,7 @@ static void receives_no_more_than_fits(void **state)
     assert_memory_equal(memory, "456789", 6);
 }
 
-static void a_receive_waits_for_data(void **state)
-{
+static void a_receive_waits_for_data(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -102,8 +95,7 @@ static void a_receive_waits_for_data(void **state)
     assert_int_equal(fixture_final(f, op).result, 4);
 }
 
-static void a_second_receive_is_busy(void **state)
-{
+static void a_second_receive_is_busy(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -118,8 +110,7 @@ static void a_second_receive_is_busy(void **state)
     assert_memory_equal(memory, "first", 5);
 }
 
-static void receives_all_in_lent_buffers(void **state)
-{
+static void receives_all_in_lent_buffers(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -136,8 +127,7 @@ static void receives_all_in_lent_buffers(void **state)
     assert_int_equal(fixture_info(f).buffers_lent, 0);
 }
 
-static void lent_data_stays_while_more_comes(void **state)
-{
+static void lent_data_stays_while_more_comes(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -155,8 +145,7 @@ static void lent_data_stays_while_more_comes(void **state)
     }
 }
 
-static void receives_once_into_a_lent_buffer(void **state)
-{
+static void receives_once_into_a_lent_buffer(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -178,8 +167,7 @@ static void receives_once_into_a_lent_buffer(void **state)
     assert_int_equal(got.result, 0);
 }
 
-static void an_ended_receive_loses_no_byte(void **state)
-{
+static void an_ended_receive_loses_no_byte(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -202,8 +190,7 @@ static void an_ended_receive_loses_no_byte(void **state)
     expect_pattern(f, op, position, 50000 - position);
 }
 
-static void a_receive_in_time_out_loses_no_byte(void **state)
-{
+static void a_receive_in_time_out_loses_no_byte(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -226,8 +213,7 @@ static void a_receive_in_time_out_loses_no_byte(void **state)
     assert_memory_equal(memory, "--------still---", 16);
 }
 
-static void the_end_of_the_stream_is_no_error(void **state)
-{
+static void the_end_of_the_stream_is_no_error(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -248,8 +234,7 @@ static void the_end_of_the_stream_is_no_error(void **state)
     assert_memory_equal(memory, "answer", 6);
 }
 
-static void a_reset_fails_the_receive(void **state)
-{
+static void a_reset_fails_the_receive(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int listener = fixture_keep(f, peer_listen(&port));
@@ -272,8 +257,7 @@ static void a_reset_fails_the_receive(void **state)
 
 /* --- Sending ------------------------------------------------------------------------------- */
 
-static void sends(void **state)
-{
+static void sends(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -289,8 +273,7 @@ static void sends(void **state)
     assert_memory_equal(got, "hello", 5);
 }
 
-static void copied_data_may_change_after_submit(void **state)
-{
+static void copied_data_may_change_after_submit(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -312,8 +295,7 @@ static void copied_data_may_change_after_submit(void **state)
     }
 }
 
-static void too_much_to_copy_is_refused(void **state)
-{
+static void too_much_to_copy_is_refused(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -325,13 +307,11 @@ static void too_much_to_copy_is_refused(void **state)
 }
 
 /* The i-th of many sends: sizes from a byte to more than a segment, some of them copied. */
-static size_t size_of_send(size_t i)
-{
+static size_t size_of_send(size_t i) {
     return 1 + (i * 977) % 5000;
 }
 
-static void many_sends_arrive_in_order(void **state)
-{
+static void many_sends_arrive_in_order(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -365,8 +345,7 @@ typedef struct reader {
 } reader;
 
 /* Reads little at a time and rests, so that the sender finds the socket full again and again. */
-static void *read_slowly(void *argument)
-{
+static void *read_slowly(void *argument) {
     reader *r = argument;
     static unsigned char piece[64 * 1024];
     size_t done = 0;
@@ -383,8 +362,7 @@ static void *read_slowly(void *argument)
     return NULL;
 }
 
-static void a_large_send_reaches_a_slow_reader(void **state)
-{
+static void a_large_send_reaches_a_slow_reader(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -402,8 +380,7 @@ static void a_large_send_reaches_a_slow_reader(void **state)
     assert_true(slow.matches);
 }
 
-static void *echo_all(void *argument)
-{
+static void *echo_all(void *argument) {
     int fd = *(int *)argument;
     char piece[16 * 1024];
     ssize_t got = recv(fd, piece, sizeof piece, 0);
@@ -414,8 +391,7 @@ static void *echo_all(void *argument)
     return NULL;
 }
 
-static void both_directions_flow_at_once(void **state)
-{
+static void both_directions_flow_at_once(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -437,8 +413,7 @@ static void both_directions_flow_at_once(void **state)
 /* --- A peer that does not read ------------------------------------------------------------- */
 
 /* What an ended send says it has sent must be what the peer finds, no byte more or less. */
-static void expect_as_sent(fixture *f, int peer, const ferry_completion *ended)
-{
+static void expect_as_sent(fixture *f, int peer, const ferry_completion *ended) {
     assert_true(ended->result > 0 && ended->result < FIXTURE_STUCK_SIZE);
     assert_int_equal(ended->flags & FERRY_REUSABLE, 0);
     unsigned char *got = fixture_memory(f, FIXTURE_STUCK_SIZE);
@@ -447,8 +422,7 @@ static void expect_as_sent(fixture *f, int peer, const ferry_completion *ended)
     assert_true(pattern_matches(got, size, 0));
 }
 
-static void a_stuck_send_can_be_canceled(void **state)
-{
+static void a_stuck_send_can_be_canceled(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -462,8 +436,7 @@ static void a_stuck_send_can_be_canceled(void **state)
     expect_as_sent(f, peer, &ended);
 }
 
-static void a_stuck_send_has_a_deadline(void **state)
-{
+static void a_stuck_send_has_a_deadline(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -475,8 +448,7 @@ static void a_stuck_send_has_a_deadline(void **state)
     expect_as_sent(f, peer, &ended);
 }
 
-static void a_stuck_send_ends_with_its_stream(void **state)
-{
+static void a_stuck_send_ends_with_its_stream(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -488,8 +460,7 @@ static void a_stuck_send_ends_with_its_stream(void **state)
     expect_as_sent(f, peer, &ended);
 }
 
-static void a_waiting_send_can_be_taken_back(void **state)
-{
+static void a_waiting_send_can_be_taken_back(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -520,8 +491,7 @@ static void a_waiting_send_can_be_taken_back(void **state)
     assert_memory_equal(got, "last", 4);
 }
 
-static void a_stuck_send_does_not_stop_receives(void **state)
-{
+static void a_stuck_send_does_not_stop_receives(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_narrow_stream(f, &peer);
@@ -532,8 +502,7 @@ static void a_stuck_send_does_not_stop_receives(void **state)
     assert_false(fixture_has(f, stuck));
 }
 
-static void a_reset_fails_the_stuck_send(void **state)
-{
+static void a_reset_fails_the_stuck_send(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int listener = fixture_keep(f, peer_listen_small(&port));
@@ -551,8 +520,7 @@ static void a_reset_fails_the_stuck_send(void **state)
     assert_int_equal(ended.flags & FERRY_REUSABLE, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(receives_what_has_come),
         ON_EVERY_DRIVE(receives_no_more_than_fits),

@@ -1,43 +1,39 @@
 /* TCP: listeners, accepting, connecting. What flows through a connection is stream_test's matter. */
 #include "fixture.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 enum { PEERS = 5 };
 
-static ferry_completion listen_on(fixture *f, ferry_address address, uint32_t flags)
-{
+static ferry_completion listen_on(fixture *f, ferry_address address, uint32_t flags) {
     ferry_request request;
     ferry_prepare_tcp_listen(&request, &address, 0);
     request.flags = flags;
     return fixture_do(f, &request);
 }
 
-static ferry_op start_accept(fixture *f, ferry_handle listener, uint32_t flags)
-{
+static ferry_op start_accept(fixture *f, ferry_handle listener, uint32_t flags) {
     ferry_request request;
     ferry_prepare_tcp_accept(&request, listener);
     request.flags = flags;
     return fixture_submit(f, &request);
 }
 
-static ferry_completion connect_to(fixture *f, ferry_address address)
-{
+static ferry_completion connect_to(fixture *f, ferry_address address) {
     ferry_request request;
     ferry_prepare_tcp_connect(&request, &address);
     return fixture_do(f, &request);
 }
 
-static void the_system_chooses_a_port(void **state)
-{
+static void the_system_chooses_a_port(void **state) {
     fixture *f = fixture_open(state);
     uint16_t first_port;
     uint16_t second_port;
@@ -51,8 +47,7 @@ static void the_system_chooses_a_port(void **state)
     assert_true(peer_can_connect(first_port));
 }
 
-static void an_address_in_use_is_refused(void **state)
-{
+static void an_address_in_use_is_refused(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int holder = fixture_keep(f, peer_listen(&port));
@@ -64,8 +59,7 @@ static void an_address_in_use_is_refused(void **state)
     assert_int_equal(fixture_info(f).handles_open, 0);
 }
 
-static void an_address_of_nobody_is_refused(void **state)
-{
+static void an_address_of_nobody_is_refused(void **state) {
     fixture *f = fixture_open(state);
     FILE *setting = fopen("/proc/sys/net/ipv4/ip_nonlocal_bind", "r");
     int anything_goes = setting == NULL || fgetc(setting) != '0';
@@ -82,8 +76,7 @@ static void an_address_of_nobody_is_refused(void **state)
     assert_int_equal(completion.os_error, EADDRNOTAVAIL);
 }
 
-static void a_port_can_be_shared_on_request(void **state)
-{
+static void a_port_can_be_shared_on_request(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion first = listen_on(f, loopback(0), FERRY_REUSE_PORT);
     assert_status(first.status, FERRY_OK);
@@ -94,8 +87,7 @@ static void a_port_can_be_shared_on_request(void **state)
     assert_int_equal(second.result, first.result);
 }
 
-static void a_port_is_free_again_after_close(void **state)
-{
+static void a_port_is_free_again_after_close(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -108,8 +100,7 @@ static void a_port_is_free_again_after_close(void **state)
     assert_status(listen_on(f, loopback(port), 0).status, FERRY_OK);
 }
 
-static void accepts_many(void **state)
-{
+static void accepts_many(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -127,8 +118,7 @@ static void accepts_many(void **state)
     assert_int_equal(final.handle, listener);
 }
 
-static void accepts_those_who_came_before(void **state)
-{
+static void accepts_those_who_came_before(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -141,8 +131,7 @@ static void accepts_those_who_came_before(void **state)
     }
 }
 
-static void accepts_one_and_the_next_later(void **state)
-{
+static void accepts_one_and_the_next_later(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -161,8 +150,7 @@ static void accepts_one_and_the_next_later(void **state)
     assert_status(fixture_final(f, start_accept(f, listener, 0)).status, FERRY_OK);
 }
 
-static void a_second_accept_is_busy(void **state)
-{
+static void a_second_accept_is_busy(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -179,8 +167,7 @@ static void a_second_accept_is_busy(void **state)
     assert_status(fixture_final(f, third).status, FERRY_OK);
 }
 
-static void a_canceled_accept_loses_nobody(void **state)
-{
+static void a_canceled_accept_loses_nobody(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -194,8 +181,7 @@ static void a_canceled_accept_loses_nobody(void **state)
     assert_status(fixture_final(f, start_accept(f, listener, 0)).status, FERRY_OK);
 }
 
-static void connects(void **state)
-{
+static void connects(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int listener = fixture_keep(f, peer_listen(&port));
@@ -207,8 +193,7 @@ static void connects(void **state)
     assert_int_equal(fixture_info(f).handles_open, 1);
 }
 
-static void a_refused_connection_says_so(void **state)
-{
+static void a_refused_connection_says_so(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     fixture_keep(f, peer_refuse(&port));
@@ -219,8 +204,7 @@ static void a_refused_connection_says_so(void **state)
     assert_int_equal(fixture_info(f).handles_open, 0);
 }
 
-static void a_connect_without_an_answer_can_be_ended(void **state)
-{
+static void a_connect_without_an_answer_can_be_ended(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int waiting;
@@ -243,8 +227,7 @@ static void a_connect_without_an_answer_can_be_ended(void **state)
     assert_int_equal(fixture_info(f).handles_open, 0);
 }
 
-static void both_ends_may_be_ferrys(void **state)
-{
+static void both_ends_may_be_ferrys(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -262,8 +245,7 @@ static void both_ends_may_be_ferrys(void **state)
     assert_memory_equal(memory, "ahoy", 4);
 }
 
-static int have_ipv6_loopback(void)
-{
+static int have_ipv6_loopback(void) {
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     if (fd < 0) {
@@ -274,8 +256,7 @@ static int have_ipv6_loopback(void)
     return bound;
 }
 
-static void ipv6_works_alike(void **state)
-{
+static void ipv6_works_alike(void **state) {
     fixture *f = fixture_open(state);
     if (!have_ipv6_loopback()) {
         SKIP_BECAUSE("this machine has no IPv6 loopback");
@@ -291,8 +272,7 @@ static void ipv6_works_alike(void **state)
     assert_status(listen_on(f, address, 0).status, FERRY_E_ADDRESS_IN_USE);
 }
 
-static void a_host_that_resets_in_the_backlog_does_no_harm(void **state)
-{
+static void a_host_that_resets_in_the_backlog_does_no_harm(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     ferry_handle listener = fixture_listen(f, &port);
@@ -317,8 +297,7 @@ static void a_host_that_resets_in_the_backlog_does_no_harm(void **state)
     assert_int_equal(received.result, 1);
 }
 
-static void a_borrowed_address_may_change_after_submit(void **state)
-{
+static void a_borrowed_address_may_change_after_submit(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     int listener = fixture_keep(f, peer_listen(&port));
@@ -333,8 +312,7 @@ static void a_borrowed_address_may_change_after_submit(void **state)
 }
 
 /* This process's socket that is connected to a port: the engine's end, seen from outside. */
-static int socket_connected_to(uint16_t port)
-{
+static int socket_connected_to(uint16_t port) {
     for (int fd = 3; fd < 1024; fd++) {
         struct sockaddr_in peer;
         socklen_t size = sizeof peer;
@@ -345,8 +323,7 @@ static int socket_connected_to(uint16_t port)
     return -1;
 }
 
-static void connections_do_not_delay_small_sends(void **state)
-{
+static void connections_do_not_delay_small_sends(void **state) {
     fixture *f = fixture_open(state);
     uint16_t port;
     fixture_keep(f, peer_listen(&port));
@@ -360,8 +337,7 @@ static void connections_do_not_delay_small_sends(void **state)
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(the_system_chooses_a_port),
         ON_EACH_SHARDS(an_address_in_use_is_refused),

@@ -10,15 +10,13 @@
 
 enum { MANY = 1000 };
 
-static ferry_op start_timer(fixture *f, uint64_t delay_ns, uint64_t interval_ns)
-{
+static ferry_op start_timer(fixture *f, uint64_t delay_ns, uint64_t interval_ns) {
     ferry_request request;
     ferry_prepare_timer(&request, delay_ns, interval_ns);
     return fixture_submit(f, &request);
 }
 
-static void is_never_early(void **state)
-{
+static void is_never_early(void **state) {
     fixture *f = fixture_open(state);
     static const uint64_t delays[] = {1,       15 * US,   16 * US, 17 * US, 100 * US, 999 * US, MS,
                                       MS + US, 4095 * US, 5 * MS,  17 * MS, 66 * MS,  70 * MS};
@@ -32,8 +30,7 @@ static void is_never_early(void **state)
     }
 }
 
-static void many_at_once_are_never_early(void **state)
-{
+static void many_at_once_are_never_early(void **state) {
     fixture *f = fixture_open(state);
     ferry_op ops[MANY];
     uint64_t earliest[MANY];
@@ -60,8 +57,7 @@ static void many_at_once_are_never_early(void **state)
     }
 }
 
-static void come_in_the_order_they_are_due(void **state)
-{
+static void come_in_the_order_they_are_due(void **state) {
     fixture *f = fixture_open(state);
     static const uint64_t delays[] = {31 * MS, 3 * MS, 24 * MS, 0, 17 * MS, 10 * MS};
     enum { COUNT = sizeof delays / sizeof delays[0] };
@@ -80,8 +76,7 @@ static void come_in_the_order_they_are_due(void **state)
     }
 }
 
-static void zero_delay_is_the_next_turn(void **state)
-{
+static void zero_delay_is_the_next_turn(void **state) {
     fixture *f = fixture_open(state);
     ferry_op op = start_timer(f, 0, 0);
     fixture_collect(f);
@@ -91,8 +86,7 @@ static void zero_delay_is_the_next_turn(void **state)
     assert_true(fixture_has(f, op));
 }
 
-static void run_waits_for_the_next_timer(void **state)
-{
+static void run_waits_for_the_next_timer(void **state) {
     fixture *f = fixture_open(state);
     ferry_op op = start_timer(f, 10 * MS, 0);
     while (!fixture_has(f, op)) {
@@ -102,13 +96,11 @@ static void run_waits_for_the_next_timer(void **state)
 }
 
 /* At most this many expiries can lie in a time. */
-static int64_t expiries_within(uint64_t passed, uint64_t delay, uint64_t interval)
-{
+static int64_t expiries_within(uint64_t passed, uint64_t delay, uint64_t interval) {
     return passed < delay ? 0 : 1 + (int64_t)((passed - delay) / interval);
 }
 
-static void an_interval_goes_on_and_counts(void **state)
-{
+static void an_interval_goes_on_and_counts(void **state) {
     fixture *f = fixture_open(state);
     const uint64_t delay = 3 * MS;
     const uint64_t interval = MS;
@@ -126,8 +118,7 @@ static void an_interval_goes_on_and_counts(void **state)
     assert_status(fixture_final(f, op).status, FERRY_E_CANCELED);
 }
 
-static void missed_expiries_come_as_one(void **state)
-{
+static void missed_expiries_come_as_one(void **state) {
     fixture *f = fixture_open(state);
     uint64_t begin = now_ns();
     ferry_op op = start_timer(f, MS, MS);
@@ -141,8 +132,7 @@ static void missed_expiries_come_as_one(void **state)
     assert_true(completion.result <= expiries_within(now_ns() - begin, MS, MS));
 }
 
-static void a_full_ring_pauses_an_interval(void **state)
-{
+static void a_full_ring_pauses_an_interval(void **state) {
     ferry_queue_options small = {.capacity = 2};
     fixture *f = fixture_open_with(state, NULL, &small);
     uint64_t begin = now_ns();
@@ -166,8 +156,7 @@ static void a_full_ring_pauses_an_interval(void **state)
     assert_true(expiries <= expiries_within(now_ns() - begin, 0, MS));
 }
 
-static void cancel_ends_it(void **state)
-{
+static void cancel_ends_it(void **state) {
     fixture *f = fixture_open(state);
     ferry_op op = start_timer(f, HOUR, 0);
     fixture_linger(f, 5 * MS);
@@ -178,8 +167,7 @@ static void cancel_ends_it(void **state)
     assert_int_equal(completion.result, 0);
 }
 
-static void a_deadline_ends_it(void **state)
-{
+static void a_deadline_ends_it(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_timer(&request, HOUR, 0);
@@ -190,8 +178,7 @@ static void a_deadline_ends_it(void **state)
     assert_status(completion.status, FERRY_E_TIMED_OUT);
 }
 
-static void a_deadline_bounds_an_interval(void **state)
-{
+static void a_deadline_bounds_an_interval(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_timer(&request, MS, MS);
@@ -209,8 +196,7 @@ static void a_deadline_bounds_an_interval(void **state)
     assert_true(expiries >= 1);
 }
 
-static void a_later_deadline_does_nothing(void **state)
-{
+static void a_later_deadline_does_nothing(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_timer(&request, MS, 0);
@@ -218,8 +204,7 @@ static void a_later_deadline_does_nothing(void **state)
     assert_status(fixture_do(f, &request).status, FERRY_OK);
 }
 
-static void the_longest_delay_does_not_overflow(void **state)
-{
+static void the_longest_delay_does_not_overflow(void **state) {
     fixture *f = fixture_open(state);
     static const uint64_t delays[] = {UINT64_MAX, UINT64_MAX - 1, UINT64_C(1) << 63,
                                       (UINT64_C(1) << 63) - 1, UINT64_MAX / 1000};
@@ -235,8 +220,7 @@ static void the_longest_delay_does_not_overflow(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(is_never_early),
         ON_EACH_SHARDS(many_at_once_are_never_early),

@@ -6,28 +6,25 @@
  */
 #include "fixture.h"
 
+#include <sys/epoll.h>
+
 #include <poll.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include <sys/epoll.h>
-
 enum { MESSAGES = 20000, BATCH = 16 };
 
-static bool readable(int32_t fd)
-{
+static bool readable(int32_t fd) {
     struct pollfd watched = {.fd = fd, .events = POLLIN};
     return poll(&watched, 1, 0) == 1 && (watched.revents & POLLIN) != 0;
 }
 
-static void sleep_until_readable(int32_t fd)
-{
+static void sleep_until_readable(int32_t fd) {
     struct pollfd watched = {.fd = fd, .events = POLLIN};
     REQUIRE(poll(&watched, 1, -1) == 1);
 }
 
-static void complete_nops(fixture *f, size_t count)
-{
+static void complete_nops(fixture *f, size_t count) {
     for (size_t i = 0; i < count; i++) {
         ferry_request request;
         ferry_prepare_nop(&request);
@@ -40,8 +37,7 @@ static void complete_nops(fixture *f, size_t count)
 
 /* --- The queue's descriptor ---------------------------------------------------------------- */
 
-static void is_readable_while_completions_wait(void **state)
-{
+static void is_readable_while_completions_wait(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[8];
     int32_t fd;
@@ -60,8 +56,7 @@ static void is_readable_while_completions_wait(void **state)
     }
 }
 
-static void made_late_it_knows_what_waits_already(void **state)
-{
+static void made_late_it_knows_what_waits_already(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[8];
     int32_t fd;
@@ -72,8 +67,7 @@ static void made_late_it_knows_what_waits_already(void **state)
     assert_false(readable(fd));
 }
 
-static void posted_messages_make_it_readable(void **state)
-{
+static void posted_messages_make_it_readable(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[8];
     int32_t fd;
@@ -84,8 +78,7 @@ static void posted_messages_make_it_readable(void **state)
     assert_false(readable(fd));
 }
 
-static void dispatch_clears_it(void **state)
-{
+static void dispatch_clears_it(void **state) {
     fixture *f = fixture_open(state);
     int32_t fd;
     assert_status(ferry_queue_fd(f->queue, &fd), FERRY_OK);
@@ -97,8 +90,7 @@ static void dispatch_clears_it(void **state)
     assert_false(readable(fd));
 }
 
-static void arm_says_whether_to_sleep(void **state)
-{
+static void arm_says_whether_to_sleep(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[8];
     int32_t fd;
@@ -119,8 +111,7 @@ typedef struct producer {
 } producer;
 
 /* Posts with pauses of changing length, so that the consumer is met at every step of its sleep. */
-static void *produce(void *argument)
-{
+static void *produce(void *argument) {
     producer *p = argument;
     for (size_t i = 0; i < p->messages; i++) {
         while (referee_post(p->f->judge, p->f->queue, i, 0, 0) == FERRY_E_FULL) {
@@ -134,8 +125,7 @@ static void *produce(void *argument)
     return NULL;
 }
 
-static void no_wake_up_is_lost_level_triggered(void **state)
-{
+static void no_wake_up_is_lost_level_triggered(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[BATCH];
     producer p = {.f = f, .messages = MESSAGES};
@@ -155,8 +145,7 @@ static void no_wake_up_is_lost_level_triggered(void **state)
     pthread_join(thread, NULL);
 }
 
-static int edge_watch(int32_t fd)
-{
+static int edge_watch(int32_t fd) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     REQUIRE(epoll >= 0);
@@ -164,8 +153,7 @@ static int edge_watch(int32_t fd)
     return epoll;
 }
 
-static void no_wake_up_is_lost_edge_triggered(void **state)
-{
+static void no_wake_up_is_lost_edge_triggered(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[BATCH];
     producer p = {.f = f, .messages = MESSAGES};
@@ -191,8 +179,7 @@ static void no_wake_up_is_lost_edge_triggered(void **state)
 }
 
 /* The same with a mapped ring: read, store head, arm, and sleep only on "empty". */
-static void no_wake_up_is_lost_mapped(void **state)
-{
+static void no_wake_up_is_lost_mapped(void **state) {
     fixture *f = fixture_open(state);
     producer p = {.f = f, .messages = MESSAGES};
     pthread_t thread;
@@ -218,8 +205,7 @@ static void no_wake_up_is_lost_mapped(void **state)
     pthread_join(thread, NULL);
 }
 
-static void no_wake_up_is_lost_waiting(void **state)
-{
+static void no_wake_up_is_lost_waiting(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[BATCH];
     producer p = {.f = f, .messages = MESSAGES};
@@ -238,46 +224,41 @@ static void no_wake_up_is_lost_waiting(void **state)
 
 /* --- The wake hook ------------------------------------------------------------------------- */
 
-static void count_wake(void *user_data)
-{
+static void count_wake(void *user_data) {
     atomic_fetch_add((atomic_int *)user_data, 1);
 }
 
-static void the_hook_is_told_once_until_the_queue_is_empty(void **state)
-{
-    atomic_int wakes;
-    atomic_init(&wakes, 0);
-    ferry_queue_options options = {.wake = count_wake, .user_data = &wakes};
+static void the_hook_is_told_once_until_the_queue_is_empty(void **state) {
+    atomic_int *wakes = fixture_memory(*state, sizeof *wakes);
+    atomic_init(wakes, 0);
+    ferry_queue_options options = {.wake = count_wake, .user_data = wakes};
     fixture *f = fixture_open_with(state, NULL, &options);
     ferry_completion out[8];
     /* A reap that finds nothing is where the sleep begins. */
     assert_int_equal(referee_reap(f->judge, f->queue, out, 8), 0);
     for (int round = 1; round <= 3; round++) {
         complete_nops(f, 3);
-        assert_int_equal(atomic_load(&wakes), round);
+        assert_int_equal(atomic_load(wakes), round);
         assert_int_equal(referee_reap(f->judge, f->queue, out, 1), 1);
         complete_nops(f, 2);
-        assert_int_equal(atomic_load(&wakes), round);
+        assert_int_equal(atomic_load(wakes), round);
         assert_int_equal(referee_reap(f->judge, f->queue, out, 8), 4);
     }
-    fixture_shutdown(f);
 }
 
-static void arm_sets_the_hook_too(void **state)
-{
-    atomic_int wakes;
-    atomic_init(&wakes, 0);
-    ferry_queue_options options = {.wake = count_wake, .user_data = &wakes};
+static void arm_sets_the_hook_too(void **state) {
+    atomic_int *wakes = fixture_memory(*state, sizeof *wakes);
+    atomic_init(wakes, 0);
+    ferry_queue_options options = {.wake = count_wake, .user_data = wakes};
     fixture *f = fixture_open_with(state, NULL, &options);
     ferry_completion out[8];
     for (int round = 1; round <= 3; round++) {
         assert_int_equal(ferry_queue_arm(f->queue), 0);
         complete_nops(f, 1);
-        assert_int_equal(atomic_load(&wakes), round);
+        assert_int_equal(atomic_load(wakes), round);
         assert_int_equal(ferry_queue_arm(f->queue), 1);
         assert_int_equal(referee_reap(f->judge, f->queue, out, 8), 1);
     }
-    fixture_shutdown(f);
 }
 
 typedef struct bell {
@@ -286,8 +267,7 @@ typedef struct bell {
     bool ringing;
 } bell;
 
-static void ring(void *user_data)
-{
+static void ring(void *user_data) {
     bell *b = user_data;
     pthread_mutex_lock(&b->lock);
     b->ringing = true;
@@ -295,8 +275,7 @@ static void ring(void *user_data)
     pthread_mutex_unlock(&b->lock);
 }
 
-static void sleep_until_rung(bell *b)
-{
+static void sleep_until_rung(bell *b) {
     pthread_mutex_lock(&b->lock);
     while (!b->ringing) {
         pthread_cond_wait(&b->rung, &b->lock);
@@ -305,10 +284,10 @@ static void sleep_until_rung(bell *b)
     pthread_mutex_unlock(&b->lock);
 }
 
-static void no_wake_up_is_lost_by_the_hook(void **state)
-{
-    bell b = {.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
-    ferry_queue_options options = {.wake = ring, .user_data = &b};
+static void no_wake_up_is_lost_by_the_hook(void **state) {
+    bell *b = fixture_memory(*state, sizeof *b);
+    *b = (bell){.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
+    ferry_queue_options options = {.wake = ring, .user_data = b};
     fixture *f = fixture_open_with(state, NULL, &options);
     ferry_completion out[BATCH];
     producer p = {.f = f, .messages = MESSAGES};
@@ -323,18 +302,15 @@ static void no_wake_up_is_lost_by_the_hook(void **state)
             assert_int_equal(out[i].tag, expected++);
         }
         if (expected < MESSAGES && count < BATCH) {
-            sleep_until_rung(&b);
+            sleep_until_rung(b);
         }
     }
     pthread_join(thread, NULL);
-    /* The hook must not outlive what it rings. */
-    fixture_shutdown(f);
 }
 
 /* --- The engine's descriptor --------------------------------------------------------------- */
 
-static void *submit_elsewhere(void *argument)
-{
+static void *submit_elsewhere(void *argument) {
     producer *p = argument;
     for (size_t i = 0; i < p->messages; i++) {
         ferry_request request;
@@ -351,8 +327,7 @@ static void *submit_elsewhere(void *argument)
 }
 
 /* Sleep on the engine's descriptor alone, run, and reap, until so many completions have come. */
-static void drive_by_descriptor(fixture *f, size_t count)
-{
+static void drive_by_descriptor(fixture *f, size_t count) {
     ferry_completion out[BATCH];
     int32_t fd;
     assert_status(ferry_engine_fd(f->engine, &fd), FERRY_OK);
@@ -369,8 +344,7 @@ static void drive_by_descriptor(fixture *f, size_t count)
     }
 }
 
-static void the_engines_descriptor_tells_of_timers(void **state)
-{
+static void the_engines_descriptor_tells_of_timers(void **state) {
     fixture *f = fixture_open(state);
     static const uint64_t delays[] = {0, 10 * US, MS, 5 * MS, 20 * MS};
     for (size_t i = 0; i < sizeof delays / sizeof delays[0]; i++) {
@@ -381,8 +355,7 @@ static void the_engines_descriptor_tells_of_timers(void **state)
     }
 }
 
-static void the_engines_descriptor_tells_of_other_threads(void **state)
-{
+static void the_engines_descriptor_tells_of_other_threads(void **state) {
     fixture *f = fixture_open(state);
     for (uint64_t pause = 0; pause <= 1; pause++) {
         producer p = {.f = f, .messages = pause == 0 ? 5000 : 20, .pause_ns = pause * MS};
@@ -393,8 +366,7 @@ static void the_engines_descriptor_tells_of_other_threads(void **state)
     }
 }
 
-static void the_engines_descriptor_tells_of_sockets_and_files(void **state)
-{
+static void the_engines_descriptor_tells_of_sockets_and_files(void **state) {
     fixture *f = fixture_open(state);
     int peer;
     ferry_handle stream = fixture_stream(f, &peer);
@@ -409,8 +381,7 @@ static void the_engines_descriptor_tells_of_sockets_and_files(void **state)
     drive_by_descriptor(f, 1);
 }
 
-static void the_engines_descriptor_tells_of_what_a_budget_left(void **state)
-{
+static void the_engines_descriptor_tells_of_what_a_budget_left(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out[BATCH];
     ferry_request request;
@@ -433,8 +404,7 @@ static void the_engines_descriptor_tells_of_what_a_budget_left(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         ON_HOST(is_readable_while_completions_wait),
         ON_HOST(made_late_it_knows_what_waits_already),

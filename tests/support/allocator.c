@@ -13,16 +13,14 @@ typedef struct block {
 static const uint64_t mark_given = UINT64_C(0x6769766e6769766e);
 static const uint64_t mark_freed = UINT64_C(0x6672656566726565);
 
-static bool refuses(counting_allocator *allocator, size_t call)
-{
+static bool refuses(counting_allocator *allocator, size_t call) {
     size_t every = atomic_load(&allocator->refuse_every);
     size_t first = atomic_load(&allocator->refuse_first);
     size_t last = atomic_load(&allocator->refuse_last);
     return (every != 0 && call % every == 0) || (first != 0 && call >= first && call <= last);
 }
 
-void *counting_allocate(size_t size, void *user_data)
-{
+void *counting_allocate(size_t size, void *user_data) {
     counting_allocator *allocator = user_data;
     size_t call = atomic_fetch_add(&allocator->calls, 1) + 1;
     if (refuses(allocator, call)) {
@@ -42,8 +40,7 @@ void *counting_allocate(size_t size, void *user_data)
     return given + 1;
 }
 
-void counting_free(void *memory, size_t size, void *user_data)
-{
+void counting_free(void *memory, size_t size, void *user_data) {
     counting_allocator *allocator = user_data;
     if (memory == NULL) {
         /* The contract speaks of what allocate gave, and it never gave NULL. */
@@ -62,22 +59,19 @@ void counting_free(void *memory, size_t size, void *user_data)
     free(given);
 }
 
-void allocator_install(counting_allocator *allocator, ferry_engine_options *options)
-{
+void allocator_install(counting_allocator *allocator, ferry_engine_options *options) {
     options->allocate = counting_allocate;
     options->free = counting_free;
     options->user_data = allocator;
 }
 
-void allocator_refuse(counting_allocator *allocator, size_t first, size_t last)
-{
+void allocator_refuse(counting_allocator *allocator, size_t first, size_t last) {
     size_t calls = atomic_load(&allocator->calls);
     atomic_store(&allocator->refuse_last, last > SIZE_MAX - calls ? SIZE_MAX : calls + last);
     atomic_store(&allocator->refuse_first, calls + first);
 }
 
-void allocator_refuse_nothing(counting_allocator *allocator)
-{
+void allocator_refuse_nothing(counting_allocator *allocator) {
     atomic_store(&allocator->refuse_first, 0);
     atomic_store(&allocator->refuse_every, 0);
 }

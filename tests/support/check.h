@@ -10,12 +10,12 @@
 #define FERRY_TEST_CHECK_H
 
 /* clang-format off: cmocka.h does not include what it uses. */
+#include <cmocka.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
 /* clang-format on */
 
 #include <ferry.h>

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -9,8 +11,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <sys/stat.h>
 
 enum { BATCH = 64 };
 
@@ -23,8 +23,7 @@ drive drive_one_mapped = {"one_mapped", 1, PULL_MAPPED};
 drive drive_two = {"two", 2, PULL_FD};
 drive drive_two_inline = {"two_inline", 2, PULL_INLINE};
 
-static void *grown(void *memory, size_t count, size_t size)
-{
+static void *grown(void *memory, size_t count, size_t size) {
     void *larger = realloc(memory, count * size);
     REQUIRE(larger != NULL);
     return larger;
@@ -32,8 +31,7 @@ static void *grown(void *memory, size_t count, size_t size)
 
 /* --- Completions come in ------------------------------------------------------------------- */
 
-static void put_into_inbox(fixture *f, const ferry_completion *completion)
-{
+static void put_into_inbox(fixture *f, const ferry_completion *completion) {
     pthread_mutex_lock(&f->lock);
     if (f->inbox_count == f->inbox_capacity) {
         f->inbox_capacity = f->inbox_capacity * 2 + BATCH;
@@ -45,15 +43,13 @@ static void put_into_inbox(fixture *f, const ferry_completion *completion)
 }
 
 /* The callback of every request under the drives that call back. */
-static void on_completion(const ferry_completion *completion, void *user_data)
-{
+static void on_completion(const ferry_completion *completion, void *user_data) {
     fixture *f = user_data;
     referee_note_completion(f->judge, completion);
     put_into_inbox(f, completion);
 }
 
-static void collect_by_reaping(fixture *f)
-{
+static void collect_by_reaping(fixture *f) {
     ferry_completion out[BATCH];
     int32_t count;
     do {
@@ -65,8 +61,7 @@ static void collect_by_reaping(fixture *f)
     } while (count == BATCH);
 }
 
-static void collect_from_ring(fixture *f)
-{
+static void collect_from_ring(fixture *f) {
     do {
         uint32_t head = *f->mapping.head;
         uint32_t tail = __atomic_load_n(f->mapping.tail, __ATOMIC_ACQUIRE);
@@ -80,8 +75,7 @@ static void collect_from_ring(fixture *f)
     } while (ferry_queue_arm(f->queue) == 1);
 }
 
-void fixture_collect(fixture *f)
-{
+void fixture_collect(fixture *f) {
     switch (f->drive->pull) {
     case PULL_REAP:
     case PULL_WAIT:
@@ -102,8 +96,7 @@ void fixture_collect(fixture *f)
 
 /* --- Time passes --------------------------------------------------------------------------- */
 
-static void wait_in_queue(fixture *f, uint64_t wait_ns)
-{
+static void wait_in_queue(fixture *f, uint64_t wait_ns) {
     ferry_completion out[BATCH];
     int32_t count = referee_wait(f->judge, f->queue, out, BATCH, wait_ns);
     assert_true(count >= 0);
@@ -112,14 +105,12 @@ static void wait_in_queue(fixture *f, uint64_t wait_ns)
     }
 }
 
-static void wait_on_descriptor(fixture *f, uint64_t wait_ns)
-{
+static void wait_on_descriptor(fixture *f, uint64_t wait_ns) {
     struct pollfd queue = {.fd = f->queue_fd, .events = POLLIN};
     poll(&queue, 1, (int)(wait_ns / MS));
 }
 
-static void wait_for_callback(fixture *f, uint64_t wait_ns)
-{
+static void wait_for_callback(fixture *f, uint64_t wait_ns) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     uint64_t end_ns = (uint64_t)until.tv_nsec + wait_ns;
@@ -133,8 +124,7 @@ static void wait_for_callback(fixture *f, uint64_t wait_ns)
     pthread_mutex_unlock(&f->lock);
 }
 
-static void let_time_pass(fixture *f, uint64_t wait_ns)
-{
+static void let_time_pass(fixture *f, uint64_t wait_ns) {
     if (f->drive->shards == 0) {
         ferry_status status = ferry_engine_run(f->engine, wait_ns, 0, NULL);
         assert_status_either(status, FERRY_OK, FERRY_E_SHUTDOWN);
@@ -156,22 +146,19 @@ static void let_time_pass(fixture *f, uint64_t wait_ns)
     }
 }
 
-void fixture_turn(fixture *f, uint64_t wait_ns)
-{
+void fixture_turn(fixture *f, uint64_t wait_ns) {
     let_time_pass(f, wait_ns);
     fixture_collect(f);
 }
 
-void fixture_linger(fixture *f, uint64_t duration_ns)
-{
+void fixture_linger(fixture *f, uint64_t duration_ns) {
     uint64_t end = now_ns() + duration_ns;
     do {
         fixture_turn(f, 2 * MS);
     } while (now_ns() < end);
 }
 
-void fixture_until_readable(fixture *f, int fd)
-{
+void fixture_until_readable(fixture *f, int fd) {
     struct pollfd own = {.fd = fd, .events = POLLIN};
     while (poll(&own, 1, 0) == 0) {
         fixture_turn(f, MS);
@@ -180,8 +167,7 @@ void fixture_until_readable(fixture *f, int fd)
 
 /* --- Asking for completions ---------------------------------------------------------------- */
 
-static bool take(fixture *f, bool any, ferry_op op, ferry_completion *out)
-{
+static bool take(fixture *f, bool any, ferry_op op, ferry_completion *out) {
     bool found = false;
     pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->inbox_count && !found; i++) {
@@ -196,8 +182,7 @@ static bool take(fixture *f, bool any, ferry_op op, ferry_completion *out)
     return found;
 }
 
-static ferry_completion take_when_it_comes(fixture *f, bool any, ferry_op op)
-{
+static ferry_completion take_when_it_comes(fixture *f, bool any, ferry_op op) {
     ferry_completion completion;
     while (!take(f, any, op, &completion)) {
         fixture_turn(f, 5 * MS);
@@ -205,18 +190,15 @@ static ferry_completion take_when_it_comes(fixture *f, bool any, ferry_op op)
     return completion;
 }
 
-ferry_completion fixture_next(fixture *f, ferry_op op)
-{
+ferry_completion fixture_next(fixture *f, ferry_op op) {
     return take_when_it_comes(f, false, op);
 }
 
-ferry_completion fixture_next_any(fixture *f)
-{
+ferry_completion fixture_next_any(fixture *f) {
     return take_when_it_comes(f, true, FERRY_NONE);
 }
 
-ferry_completion fixture_final(fixture *f, ferry_op op)
-{
+ferry_completion fixture_final(fixture *f, ferry_op op) {
     for (;;) {
         ferry_completion completion = fixture_next(f, op);
         if ((completion.flags & FERRY_MORE) == 0) {
@@ -226,8 +208,17 @@ ferry_completion fixture_final(fixture *f, ferry_op op)
     }
 }
 
-bool fixture_has(fixture *f, ferry_op op)
-{
+size_t fixture_drain(fixture *f) {
+    size_t count = 0;
+    ferry_completion completion;
+    while (take(f, true, FERRY_NONE, &completion)) {
+        fixture_release(f, &completion);
+        count++;
+    }
+    return count;
+}
+
+bool fixture_has(fixture *f, ferry_op op) {
     bool found = false;
     pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < f->inbox_count; i++) {
@@ -239,14 +230,12 @@ bool fixture_has(fixture *f, ferry_op op)
 
 /* --- Requests go out ----------------------------------------------------------------------- */
 
-static bool calls_back(const fixture *f)
-{
+static bool calls_back(const fixture *f) {
     return f->drive->pull == PULL_INLINE || f->drive->pull == PULL_DISPATCH;
 }
 
 ferry_status fixture_try(fixture *f, const ferry_request *requests, size_t count, ferry_op *ops_out,
-                         size_t *accepted_out)
-{
+                         size_t *accepted_out) {
     if (!calls_back(f)) {
         return referee_submit(f->judge, f->queue, requests, count, ops_out, accepted_out);
     }
@@ -262,27 +251,24 @@ ferry_status fixture_try(fixture *f, const ferry_request *requests, size_t count
     return status;
 }
 
-void fixture_submit_all(fixture *f, const ferry_request *requests, size_t count, ferry_op *ops_out)
-{
+void fixture_submit_all(fixture *f, const ferry_request *requests, size_t count,
+                        ferry_op *ops_out) {
     size_t accepted = 0;
     assert_status(fixture_try(f, requests, count, ops_out, &accepted), FERRY_OK);
     assert_int_equal(accepted, count);
 }
 
-ferry_op fixture_submit(fixture *f, const ferry_request *request)
-{
+ferry_op fixture_submit(fixture *f, const ferry_request *request) {
     ferry_op op = FERRY_NONE;
     fixture_submit_all(f, request, 1, &op);
     return op;
 }
 
-ferry_completion fixture_do(fixture *f, const ferry_request *request)
-{
+ferry_completion fixture_do(fixture *f, const ferry_request *request) {
     return fixture_final(f, fixture_submit(f, request));
 }
 
-ferry_status fixture_fate(fixture *f, const ferry_request *request)
-{
+ferry_status fixture_fate(fixture *f, const ferry_request *request) {
     ferry_op op = FERRY_NONE;
     ferry_status status = fixture_try(f, request, 1, &op, NULL);
     if (status != FERRY_OK) {
@@ -293,27 +279,23 @@ ferry_status fixture_fate(fixture *f, const ferry_request *request)
     return final.status;
 }
 
-void fixture_cancel(fixture *f, ferry_op op)
-{
+void fixture_cancel(fixture *f, ferry_op op) {
     assert_status_either(referee_cancel(f->judge, f->queue, op), FERRY_OK, FERRY_E_TOO_LATE);
 }
 
-void fixture_release(fixture *f, const ferry_completion *completion)
-{
+void fixture_release(fixture *f, const ferry_completion *completion) {
     if ((completion->flags & FERRY_BUFFER) != 0) {
         assert_status(referee_release(f->judge, f->engine, completion->buffer), FERRY_OK);
     }
 }
 
-void fixture_close_handle(fixture *f, ferry_handle handle)
-{
+void fixture_close_handle(fixture *f, ferry_handle handle) {
     ferry_request request;
     ferry_prepare_handle_close(&request, handle);
     assert_status(fixture_do(f, &request).status, FERRY_OK);
 }
 
-ferry_engine_info fixture_info(fixture *f)
-{
+ferry_engine_info fixture_info(fixture *f) {
     ferry_engine_info info = {.struct_size = sizeof info};
     assert_status(ferry_engine_get_info(f->engine, &info), FERRY_OK);
     return info;
@@ -321,8 +303,7 @@ ferry_engine_info fixture_info(fixture *f)
 
 /* --- Opening and closing ------------------------------------------------------------------- */
 
-int fixture_setup(void **state)
-{
+int fixture_setup(void **state) {
     fixture *f = calloc(1, sizeof *f);
     REQUIRE(f != NULL);
     f->drive = *state;
@@ -335,8 +316,7 @@ int fixture_setup(void **state)
     return 0;
 }
 
-static void prepare_to_pull(fixture *f)
-{
+static void prepare_to_pull(fixture *f) {
     pull how = f->drive->pull;
     if (how == PULL_MAPPED) {
         f->mapping.struct_size = sizeof f->mapping;
@@ -349,8 +329,7 @@ static void prepare_to_pull(fixture *f)
 }
 
 fixture *fixture_open_with(void **state, const ferry_engine_options *engine_options,
-                           const ferry_queue_options *queue_options)
-{
+                           const ferry_queue_options *queue_options) {
     fixture *f = *state;
     ferry_engine_options engine = {0};
     ferry_queue_options queue = {0};
@@ -374,13 +353,11 @@ fixture *fixture_open_with(void **state, const ferry_engine_options *engine_opti
     return f;
 }
 
-fixture *fixture_open(void **state)
-{
+fixture *fixture_open(void **state) {
     return fixture_open_with(state, NULL, NULL);
 }
 
-void fixture_shutdown(fixture *f)
-{
+void fixture_shutdown(fixture *f) {
     ferry_status status;
     do {
         status = ferry_engine_shutdown(f->engine, f->fifo_count > 0 ? 50 * MS : FERRY_FOREVER);
@@ -395,16 +372,14 @@ void fixture_shutdown(fixture *f)
     referee_release_all(f->judge, f->engine);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where) {
     (void)status;
     (void)kind;
     (void)where;
     return remove(path);
 }
 
-static void free_fixture(fixture *f)
-{
+static void free_fixture(fixture *f) {
     for (size_t i = 0; i < f->kept_count; i++) {
         close(f->kept[i]);
     }
@@ -424,8 +399,7 @@ static void free_fixture(fixture *f)
     free(f);
 }
 
-int fixture_teardown(void **state)
-{
+int fixture_teardown(void **state) {
     fixture *f = *state;
     bool fine = true;
     if (f->engine != NULL) {
@@ -439,8 +413,7 @@ int fixture_teardown(void **state)
 
 /* --- What a test needs beside the engine --------------------------------------------------- */
 
-void *fixture_memory(fixture *f, size_t size)
-{
+void *fixture_memory(fixture *f, size_t size) {
     void *memory = malloc(size);
     REQUIRE(memory != NULL);
     f->memory = grown(f->memory, f->memory_count + 1, sizeof *f->memory);
@@ -448,15 +421,13 @@ void *fixture_memory(fixture *f, size_t size)
     return memory;
 }
 
-int fixture_keep(fixture *f, int fd)
-{
+int fixture_keep(fixture *f, int fd) {
     f->kept = grown(f->kept, f->kept_count + 1, sizeof *f->kept);
     f->kept[f->kept_count++] = fd;
     return fd;
 }
 
-ferry_handle fixture_listen(fixture *f, uint16_t *port_out)
-{
+ferry_handle fixture_listen(fixture *f, uint16_t *port_out) {
     ferry_address address = loopback(0);
     ferry_request request;
     ferry_prepare_tcp_listen(&request, &address, 0);
@@ -466,8 +437,7 @@ ferry_handle fixture_listen(fixture *f, uint16_t *port_out)
     return completion.handle;
 }
 
-static ferry_handle connect_to(fixture *f, int listener, uint16_t port, int *peer_out)
-{
+static ferry_handle connect_to(fixture *f, int listener, uint16_t port, int *peer_out) {
     ferry_address address = loopback(port);
     ferry_request request;
     ferry_prepare_tcp_connect(&request, &address);
@@ -478,22 +448,19 @@ static ferry_handle connect_to(fixture *f, int listener, uint16_t port, int *pee
     return completion.handle;
 }
 
-ferry_handle fixture_stream(fixture *f, int *peer_out)
-{
+ferry_handle fixture_stream(fixture *f, int *peer_out) {
     uint16_t port;
     int listener = peer_listen(&port);
     return connect_to(f, listener, port, peer_out);
 }
 
-ferry_handle fixture_narrow_stream(fixture *f, int *peer_out)
-{
+ferry_handle fixture_narrow_stream(fixture *f, int *peer_out) {
     uint16_t port;
     int listener = peer_listen_small(&port);
     return connect_to(f, listener, port, peer_out);
 }
 
-ferry_op fixture_stuck_send(fixture *f, ferry_handle stream, uint64_t deadline_ns)
-{
+ferry_op fixture_stuck_send(fixture *f, ferry_handle stream, uint64_t deadline_ns) {
     unsigned char *data = fixture_memory(f, FIXTURE_STUCK_SIZE);
     pattern_fill(data, FIXTURE_STUCK_SIZE, 0);
     ferry_request request;
@@ -502,8 +469,7 @@ ferry_op fixture_stuck_send(fixture *f, ferry_handle stream, uint64_t deadline_n
     return fixture_submit(f, &request);
 }
 
-char *fixture_path(fixture *f, const char *name)
-{
+char *fixture_path(fixture *f, const char *name) {
     if (f->folder[0] == '\0') {
         const char *base = getenv("TMPDIR");
         snprintf(f->folder, sizeof f->folder, "%.40s/ferry-test-XXXXXX",
@@ -516,8 +482,7 @@ char *fixture_path(fixture *f, const char *name)
     return path;
 }
 
-char *fixture_file(fixture *f, const char *name, size_t size)
-{
+char *fixture_file(fixture *f, const char *name, size_t size) {
     char *path = fixture_path(f, name);
     unsigned char *data = malloc(size + 1);
     FILE *file = fopen(path, "wb");
@@ -529,8 +494,7 @@ char *fixture_file(fixture *f, const char *name, size_t size)
     return path;
 }
 
-char *fixture_fifo(fixture *f, const char *name)
-{
+char *fixture_fifo(fixture *f, const char *name) {
     char *path = fixture_path(f, name);
     REQUIRE(mkfifo(path, 0600) == 0);
     f->fifos = grown(f->fifos, f->fifo_count + 1, sizeof *f->fifos);
@@ -538,8 +502,7 @@ char *fixture_fifo(fixture *f, const char *name)
     return path;
 }
 
-void fixture_open_fifo(const char *path)
-{
+void fixture_open_fifo(const char *path) {
     /* Succeeds if somebody hangs in opening it to read, which then goes on and finds its end. */
     int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0) {
@@ -547,8 +510,7 @@ void fixture_open_fifo(const char *path)
     }
 }
 
-bool fixture_wait_until_stuck(fixture *f, ferry_op op)
-{
+bool fixture_wait_until_stuck(fixture *f, ferry_op op) {
     while (!some_thread_hangs_in_open()) {
         fixture_turn(f, MS);
         if (fixture_has(f, op)) {

@@ -44,7 +44,8 @@ extern drive drive_host, drive_host_mapped, drive_host_inline, drive_one, drive_
     drive_one_mapped, drive_two, drive_two_inline;
 
 /** One test under one drive. */
-#define TEST_ON(test, how) {#test " [" #how "]", test, fixture_setup, fixture_teardown, &drive_##how}
+#define TEST_ON(test, how)                                                                         \
+    { #test " [" #how "]", test, fixture_setup, fixture_teardown, &drive_##how }
 
 /** One test under the drives where the test runs the loop itself. */
 #define ON_HOST(test) TEST_ON(test, host)
@@ -123,6 +124,9 @@ ferry_completion fixture_next_any(fixture *f);
 
 /** The final completion of an op; waits for it, drops those with FERRY_MORE and frees what they lend. */
 ferry_completion fixture_final(fixture *f, ferry_op op);
+
+/** Drop all completions that have come, and free what they lend; returns how many. */
+size_t fixture_drain(fixture *f);
 
 /** Submit and wait for the final completion. */
 ferry_completion fixture_do(fixture *f, const ferry_request *request);

@@ -10,14 +10,12 @@ typedef struct id_map_place {
 } id_map_place;
 
 /* The multiplier spreads ids that differ only in a few high or low bits. */
-static size_t first_place(uint64_t id, size_t capacity)
-{
+static size_t first_place(uint64_t id, size_t capacity) {
     uint64_t mixed = (id ^ (id >> 31)) * UINT64_C(0x9e3779b97f4a7c15);
     return (size_t)(mixed >> 20) & (capacity - 1);
 }
 
-static id_map_place *place_of(id_map_place *places, size_t capacity, uint64_t id)
-{
+static id_map_place *place_of(id_map_place *places, size_t capacity, uint64_t id) {
     size_t i = first_place(id, capacity);
     while (places[i].record != NULL && places[i].id != id) {
         i = (i + 1) & (capacity - 1);
@@ -25,8 +23,7 @@ static id_map_place *place_of(id_map_place *places, size_t capacity, uint64_t id
     return &places[i];
 }
 
-static void *allocate(size_t count, size_t size)
-{
+static void *allocate(size_t count, size_t size) {
     void *memory = calloc(count, size);
     if (memory == NULL) {
         abort();
@@ -34,8 +31,7 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
-static void grow(id_map *map)
-{
+static void grow(id_map *map) {
     size_t capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2;
     id_map_place *places = allocate(capacity, sizeof *places);
     for (size_t i = 0; i < map->capacity; i++) {
@@ -48,13 +44,11 @@ static void grow(id_map *map)
     map->capacity = capacity;
 }
 
-void *id_map_find(const id_map *map, uint64_t id)
-{
+void *id_map_find(const id_map *map, uint64_t id) {
     return map->capacity == 0 ? NULL : place_of(map->places, map->capacity, id)->record;
 }
 
-void *id_map_get(id_map *map, uint64_t id)
-{
+void *id_map_get(id_map *map, uint64_t id) {
     if (map->count * 2 >= map->capacity) {
         grow(map);
     }
@@ -67,13 +61,11 @@ void *id_map_get(id_map *map, uint64_t id)
     return place->record;
 }
 
-void *id_map_at(const id_map *map, size_t i)
-{
+void *id_map_at(const id_map *map, size_t i) {
     return map->places[i].record;
 }
 
-void id_map_free(id_map *map)
-{
+void id_map_free(id_map *map) {
     for (size_t i = 0; i < map->capacity; i++) {
         free(map->places[i].record);
     }

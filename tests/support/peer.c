@@ -1,32 +1,30 @@
 #include "peer.h"
+
 #include "check.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 enum { SMALL_BUFFER = 8192 };
 
-ferry_address loopback(uint16_t port)
-{
+ferry_address loopback(uint16_t port) {
     ferry_address address = {.family = FERRY_IPV4, .port = port, .bytes = {127, 0, 0, 1}};
     return address;
 }
 
-static struct sockaddr_in socket_address(uint16_t port)
-{
+static struct sockaddr_in socket_address(uint16_t port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
 }
 
-static int bind_anywhere(uint16_t *port_out, int receive_buffer)
-{
+static int bind_anywhere(uint16_t *port_out, int receive_buffer) {
     struct sockaddr_in address = socket_address(0);
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -41,42 +39,36 @@ static int bind_anywhere(uint16_t *port_out, int receive_buffer)
     return fd;
 }
 
-int peer_listen(uint16_t *port_out)
-{
+int peer_listen(uint16_t *port_out) {
     int fd = bind_anywhere(port_out, 0);
     REQUIRE(listen(fd, 128) == 0);
     return fd;
 }
 
-int peer_listen_small(uint16_t *port_out)
-{
+int peer_listen_small(uint16_t *port_out) {
     int fd = bind_anywhere(port_out, SMALL_BUFFER);
     REQUIRE(listen(fd, 128) == 0);
     return fd;
 }
 
-int peer_listen_full(uint16_t *port_out, int *waiting_out)
-{
+int peer_listen_full(uint16_t *port_out, int *waiting_out) {
     int fd = bind_anywhere(port_out, 0);
     REQUIRE(listen(fd, 0) == 0);
     *waiting_out = peer_connect(*port_out);
     return fd;
 }
 
-int peer_refuse(uint16_t *port_out)
-{
+int peer_refuse(uint16_t *port_out) {
     return bind_anywhere(port_out, 0);
 }
 
-int peer_accept(int listener)
-{
+int peer_accept(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     REQUIRE(fd >= 0);
     return fd;
 }
 
-static int try_connect(uint16_t port)
-{
+static int try_connect(uint16_t port) {
     struct sockaddr_in address = socket_address(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(fd >= 0);
@@ -87,15 +79,13 @@ static int try_connect(uint16_t port)
     return -1;
 }
 
-int peer_connect(uint16_t port)
-{
+int peer_connect(uint16_t port) {
     int fd = try_connect(port);
     REQUIRE(fd >= 0);
     return fd;
 }
 
-bool peer_can_connect(uint16_t port)
-{
+bool peer_can_connect(uint16_t port) {
     int fd = try_connect(port);
     if (fd >= 0) {
         close(fd);
@@ -103,8 +93,7 @@ bool peer_can_connect(uint16_t port)
     return fd >= 0;
 }
 
-void peer_send(int fd, const void *data, size_t size)
-{
+void peer_send(int fd, const void *data, size_t size) {
     const unsigned char *next = data;
     while (size > 0) {
         ssize_t sent = send(fd, next, size, MSG_NOSIGNAL);
@@ -114,8 +103,7 @@ void peer_send(int fd, const void *data, size_t size)
     }
 }
 
-size_t peer_send_what_fits(int fd, const void *data, size_t size)
-{
+size_t peer_send_what_fits(int fd, const void *data, size_t size) {
     const unsigned char *next = data;
     size_t total = 0;
     while (total < size) {
@@ -129,8 +117,7 @@ size_t peer_send_what_fits(int fd, const void *data, size_t size)
     return total;
 }
 
-void peer_receive(int fd, void *data, size_t size)
-{
+void peer_receive(int fd, void *data, size_t size) {
     unsigned char *next = data;
     while (size > 0) {
         ssize_t received = recv(fd, next, size, 0);
@@ -140,8 +127,7 @@ void peer_receive(int fd, void *data, size_t size)
     }
 }
 
-size_t peer_receive_all(int fd, void *data, size_t size)
-{
+size_t peer_receive_all(int fd, void *data, size_t size) {
     unsigned char *next = data;
     size_t total = 0;
     while (total < size) {
@@ -154,8 +140,7 @@ size_t peer_receive_all(int fd, void *data, size_t size)
     return total;
 }
 
-bool peer_sees_end(int fd)
-{
+bool peer_sees_end(int fd) {
     char rest[4096];
     ssize_t received;
     do {
@@ -164,8 +149,7 @@ bool peer_sees_end(int fd)
     return received == 0 || errno == ECONNRESET;
 }
 
-void peer_reset(int fd)
-{
+void peer_reset(int fd) {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     REQUIRE(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
     close(fd);
@@ -177,8 +161,7 @@ enum { PERIOD = 65521 };
 static unsigned char period[PERIOD];
 static pthread_once_t period_made = PTHREAD_ONCE_INIT;
 
-static void make_period(void)
-{
+static void make_period(void) {
     uint32_t state = 1;
     for (size_t i = 0; i < PERIOD; i++) {
         state = state * UINT32_C(1664525) + UINT32_C(1013904223);
@@ -187,14 +170,12 @@ static void make_period(void)
 }
 
 /* The longest run of the pattern from a position, at most size bytes. */
-static size_t run_at(size_t position, size_t size)
-{
+static size_t run_at(size_t position, size_t size) {
     size_t left = PERIOD - position % PERIOD;
     return size < left ? size : left;
 }
 
-void pattern_fill(void *data, size_t size, size_t position)
-{
+void pattern_fill(void *data, size_t size, size_t position) {
     unsigned char *bytes = data;
     pthread_once(&period_made, make_period);
     for (size_t done = 0; done < size;) {
@@ -204,8 +185,7 @@ void pattern_fill(void *data, size_t size, size_t position)
     }
 }
 
-bool pattern_matches(const void *data, size_t size, size_t position)
-{
+bool pattern_matches(const void *data, size_t size, size_t position) {
     const unsigned char *bytes = data;
     pthread_once(&period_made, make_period);
     for (size_t done = 0; done < size;) {

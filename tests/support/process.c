@@ -1,5 +1,9 @@
 #include "process.h"
+
 #include "check.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,18 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sys/syscall.h>
-#include <sys/wait.h>
-
-uint64_t now_ns(void)
-{
+uint64_t now_ns(void) {
     struct timespec now;
     REQUIRE(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
     return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec;
 }
 
-void sleep_ns(uint64_t duration_ns)
-{
+void sleep_ns(uint64_t duration_ns) {
     struct timespec left = {.tv_sec = (time_t)(duration_ns / SECOND),
                             .tv_nsec = (long)(duration_ns % SECOND)};
     while (nanosleep(&left, &left) != 0) {
@@ -28,8 +27,7 @@ void sleep_ns(uint64_t duration_ns)
     }
 }
 
-static size_t count_entries(const char *folder)
-{
+static size_t count_entries(const char *folder) {
     size_t count = 0;
     DIR *listing = opendir(folder);
     REQUIRE(listing != NULL);
@@ -42,19 +40,29 @@ static size_t count_entries(const char *folder)
     return count;
 }
 
-size_t count_descriptors(void)
-{
+size_t count_descriptors(void) {
     /* The listing itself holds one open. */
     return count_entries("/proc/self/fd") - 1;
 }
 
-size_t count_threads(void)
-{
+size_t count_threads(void) {
     return count_entries("/proc/self/task");
 }
 
-bool threads_fall_to(size_t count)
-{
+size_t process_threads(char ids[][24], size_t places) {
+    size_t count = 0;
+    DIR *listing = opendir("/proc/self/task");
+    REQUIRE(listing != NULL);
+    for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+        if (entry->d_name[0] != '.' && count < places) {
+            snprintf(ids[count++], 24, "%.23s", entry->d_name);
+        }
+    }
+    closedir(listing);
+    return count;
+}
+
+bool threads_fall_to(size_t count) {
     for (int attempt = 0; attempt < 5000; attempt++) {
         if (count_threads() <= count) {
             return true;
@@ -64,8 +72,7 @@ bool threads_fall_to(size_t count)
     return false;
 }
 
-bool sanitized(void)
-{
+bool sanitized(void) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     return true;
 #elif defined(__has_feature)
@@ -79,8 +86,7 @@ bool sanitized(void)
 #endif
 }
 
-int child_status(pid_t child)
-{
+int child_status(pid_t child) {
     int status = 0;
     while (waitpid(child, &status, 0) != child) {
         REQUIRE(errno == EINTR);
@@ -88,8 +94,7 @@ int child_status(pid_t child)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int run_in_child(int (*body)(void *argument), void *argument)
-{
+int run_in_child(int (*body)(void *argument), void *argument) {
     /* What is buffered here would be printed by the child a second time. */
     fflush(NULL);
     pid_t child = fork();
@@ -102,8 +107,7 @@ int run_in_child(int (*body)(void *argument), void *argument)
 }
 
 /* The first word of /proc/self/task/<id>/syscall is the number of the call that a thread sleeps in. */
-static bool hangs_in_open(const char *task)
-{
+static bool hangs_in_open(const char *task) {
     char path[64];
     char line[32] = "";
     snprintf(path, sizeof path, "/proc/self/task/%.20s/syscall", task);
@@ -125,8 +129,7 @@ static bool hangs_in_open(const char *task)
     return number == SYS_openat;
 }
 
-bool some_thread_hangs_in_open(void)
-{
+bool some_thread_hangs_in_open(void) {
     bool found = false;
     DIR *listing = opendir("/proc/self/task");
     REQUIRE(listing != NULL);

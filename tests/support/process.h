@@ -5,11 +5,11 @@
 #ifndef FERRY_TEST_PROCESS_H
 #define FERRY_TEST_PROCESS_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <sys/types.h>
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
@@ -25,6 +25,9 @@ size_t count_descriptors(void);
 
 /** Threads of this process; a sanitizer may have one of its own, so compare with an earlier count. */
 size_t count_threads(void);
+
+/** The ids of this process's threads, as text; returns how many, at most the places there are. */
+size_t process_threads(char ids[][24], size_t places);
 
 /** Wait until no more than so many threads are left: a joined thread leaves /proc a moment later. */
 bool threads_fall_to(size_t count);

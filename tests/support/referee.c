@@ -1,4 +1,5 @@
 #include "referee.h"
+
 #include "id_map.h"
 
 #include <inttypes.h>
@@ -18,8 +19,8 @@ typedef struct op_record {
     uint16_t opcode;
     uint64_t tag;
     ferry_handle target;
-    uint64_t size;              /* Of a send's or a receive's memory, 0 otherwise. */
-    ferry_completion early[2];  /* The first and the last that came before the submit returned. */
+    uint64_t size;             /* Of a send's or a receive's memory, 0 otherwise. */
+    ferry_completion early[2]; /* The first and the last that came before the submit returned. */
     unsigned early_count;
 } op_record;
 
@@ -57,8 +58,7 @@ struct referee {
 
 static void complain(referee *judge, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void complain(referee *judge, const char *format, ...)
-{
+static void complain(referee *judge, const char *format, ...) {
     if (judge->complaints < COMPLAINTS_KEPT) {
         va_list arguments;
         va_start(arguments, format);
@@ -68,8 +68,7 @@ static void complain(referee *judge, const char *format, ...)
     judge->complaints++;
 }
 
-referee *referee_create(void)
-{
+referee *referee_create(void) {
     referee *judge = calloc(1, sizeof *judge);
     if (judge == NULL) {
         abort();
@@ -81,8 +80,7 @@ referee *referee_create(void)
     return judge;
 }
 
-void referee_destroy(referee *judge)
-{
+void referee_destroy(referee *judge) {
     if (judge == NULL) {
         return;
     }
@@ -96,8 +94,7 @@ void referee_destroy(referee *judge)
 /* --- Lent buffers -------------------------------------------------------------------------- */
 
 /* Beginning and end are enough: what writes into lent memory by mistake starts at its beginning. */
-static uint64_t checksum(const unsigned char *data, size_t size)
-{
+static uint64_t checksum(const unsigned char *data, size_t size) {
     uint64_t sum = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < size; i++) {
         if (i == LOOK_AT_BYTES && size > 2 * LOOK_AT_BYTES) {
@@ -108,8 +105,7 @@ static uint64_t checksum(const unsigned char *data, size_t size)
     return sum;
 }
 
-static void check_overlap(referee *judge, const ferry_completion *c)
-{
+static void check_overlap(referee *judge, const ferry_completion *c) {
     const unsigned char *begin = c->data;
     for (const buffer_record *other = judge->lent; other != NULL; other = other->next) {
         if (begin < other->data + other->size && other->data < begin + c->result) {
@@ -119,10 +115,10 @@ static void check_overlap(referee *judge, const ferry_completion *c)
     }
 }
 
-static void lend(referee *judge, const ferry_completion *c)
-{
+static void lend(referee *judge, const ferry_completion *c) {
     if (c->data == NULL || c->result <= 0 || c->buffer == FERRY_NONE) {
-        complain(judge, "op %" PRIx64 ": FERRY_BUFFER with data %p, result %" PRId64 ", id %" PRIx64,
+        complain(judge,
+                 "op %" PRIx64 ": FERRY_BUFFER with data %p, result %" PRId64 ", id %" PRIx64,
                  c->op, c->data, c->result, c->buffer);
         return;
     }
@@ -145,8 +141,7 @@ static void lend(referee *judge, const ferry_completion *c)
     judge->lent_count++;
 }
 
-static bool take_back(referee *judge, ferry_buffer buffer)
-{
+static bool take_back(referee *judge, ferry_buffer buffer) {
     buffer_record *record = id_map_find(&judge->buffers, buffer);
     if (record == NULL || !record->lent) {
         return false;
@@ -169,8 +164,7 @@ static bool take_back(referee *judge, ferry_buffer buffer)
 
 /* --- Completions --------------------------------------------------------------------------- */
 
-static bool opens_handle(const ferry_completion *c, bool multishot)
-{
+static bool opens_handle(const ferry_completion *c, bool multishot) {
     if (c->status != FERRY_OK) {
         return false;
     }
@@ -185,8 +179,7 @@ static bool opens_handle(const ferry_completion *c, bool multishot)
     }
 }
 
-static void check_handle(referee *judge, const op_record *op, const ferry_completion *c)
-{
+static void check_handle(referee *judge, const op_record *op, const ferry_completion *c) {
     if (!opens_handle(c, (op->flags & FERRY_MULTISHOT) != 0)) {
         if (c->handle != op->target) {
             complain(judge, "op %" PRIx64 ": handle %" PRIx64 " is not the target %" PRIx64, c->op,
@@ -206,11 +199,11 @@ static void check_handle(referee *judge, const op_record *op, const ferry_comple
 }
 
 /* What every completion must show, whatever it is of. */
-static void check_record(referee *judge, const ferry_completion *c)
-{
+static void check_record(referee *judge, const ferry_completion *c) {
     const uint32_t known = FERRY_MORE | FERRY_BUFFER | FERRY_REUSABLE;
     if (c->reserved != 0 || (c->flags & ~known) != 0) {
-        complain(judge, "op %" PRIx64 ": reserved %u, flags %" PRIx32, c->op, c->reserved, c->flags);
+        complain(judge, "op %" PRIx64 ": reserved %u, flags %" PRIx32, c->op, c->reserved,
+                 c->flags);
     }
     if (c->status > FERRY_OK || (c->status == FERRY_OK && c->os_error != 0)) {
         complain(judge, "op %" PRIx64 ": status %d with os_error %d", c->op, (int)c->status,
@@ -227,8 +220,7 @@ static void check_record(referee *judge, const ferry_completion *c)
     }
 }
 
-static bool result_fits(const op_record *op, const ferry_completion *c)
-{
+static bool result_fits(const op_record *op, const ferry_completion *c) {
     bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
     bool more = (c->flags & FERRY_MORE) != 0;
     bool ok = c->status == FERRY_OK;
@@ -243,8 +235,8 @@ static bool result_fits(const op_record *op, const ferry_completion *c)
     case FERRY_OP_TCP_ACCEPT:
         return !ok || more == multishot;
     case FERRY_OP_STREAM_SEND:
-        return c->result >= 0 && (ok ? (uint64_t)c->result == op->size
-                                     : (uint64_t)c->result <= op->size);
+        return c->result >= 0 &&
+               (ok ? (uint64_t)c->result == op->size : (uint64_t)c->result <= op->size);
     case FERRY_OP_STREAM_RECEIVE:
         if ((op->flags & FERRY_LEND) != 0) {
             bool lent = (c->flags & FERRY_BUFFER) != 0;
@@ -256,8 +248,7 @@ static bool result_fits(const op_record *op, const ferry_completion *c)
     }
 }
 
-static void check_against_request(referee *judge, op_record *op, const ferry_completion *c)
-{
+static void check_against_request(referee *judge, op_record *op, const ferry_completion *c) {
     bool more = (c->flags & FERRY_MORE) != 0;
     if (c->tag != op->tag || c->opcode != op->opcode) {
         complain(judge, "op %" PRIx64 ": tag %" PRIx64 ", opcode %u; submitted as %" PRIx64 ", %u",
@@ -277,8 +268,7 @@ static void check_against_request(referee *judge, op_record *op, const ferry_com
     check_handle(judge, op, c);
 }
 
-static void end_op(referee *judge, op_record *op, const ferry_completion *c)
-{
+static void end_op(referee *judge, op_record *op, const ferry_completion *c) {
     if (op->final_seen) {
         complain(judge, "op %" PRIx64 ", opcode %u: a completion after its final one", c->op,
                  c->opcode);
@@ -290,8 +280,7 @@ static void end_op(referee *judge, op_record *op, const ferry_completion *c)
     }
 }
 
-static void see_op(referee *judge, const ferry_completion *c)
-{
+static void see_op(referee *judge, const ferry_completion *c) {
     op_record *op = id_map_find(&judge->ops, c->op);
     if (op == NULL) {
         if (judge->submits_running == 0) {
@@ -311,8 +300,7 @@ static void see_op(referee *judge, const ferry_completion *c)
     }
 }
 
-static void see_post(referee *judge, const ferry_completion *c)
-{
+static void see_post(referee *judge, const ferry_completion *c) {
     judge->posts_seen++;
     if (judge->posts_seen > judge->posts_accepted + judge->posts_running) {
         complain(judge, "a message that nobody posted, tag %" PRIx64, c->tag);
@@ -324,8 +312,7 @@ static void see_post(referee *judge, const ferry_completion *c)
     }
 }
 
-void referee_note_completion(referee *judge, const ferry_completion *completion)
-{
+void referee_note_completion(referee *judge, const ferry_completion *completion) {
     pthread_mutex_lock(&judge->lock);
     judge->seen++;
     if (completion->opcode == FERRY_OP_POST) {
@@ -337,8 +324,8 @@ void referee_note_completion(referee *judge, const ferry_completion *completion)
     pthread_mutex_unlock(&judge->lock);
 }
 
-static int32_t see_all(referee *judge, const ferry_completion *out, uint32_t capacity, int32_t count)
-{
+static int32_t see_all(referee *judge, const ferry_completion *out, uint32_t capacity,
+                       int32_t count) {
     if (count > 0 && (uint32_t)count > capacity) {
         pthread_mutex_lock(&judge->lock);
         complain(judge, "%d completions in %u places", (int)count, (unsigned)capacity);
@@ -351,21 +338,18 @@ static int32_t see_all(referee *judge, const ferry_completion *out, uint32_t cap
     return count;
 }
 
-int32_t referee_reap(referee *judge, ferry_queue *queue, ferry_completion *out, uint32_t capacity)
-{
+int32_t referee_reap(referee *judge, ferry_queue *queue, ferry_completion *out, uint32_t capacity) {
     return see_all(judge, out, capacity, ferry_queue_reap(queue, out, capacity));
 }
 
 int32_t referee_wait(referee *judge, ferry_queue *queue, ferry_completion *out, uint32_t capacity,
-                     uint64_t timeout_ns)
-{
+                     uint64_t timeout_ns) {
     return see_all(judge, out, capacity, ferry_queue_wait(queue, out, capacity, timeout_ns));
 }
 
 /* --- Submissions --------------------------------------------------------------------------- */
 
-static void register_op(referee *judge, const ferry_request *request, ferry_op id)
-{
+static void register_op(referee *judge, const ferry_request *request, ferry_op id) {
     if (id == FERRY_NONE) {
         complain(judge, "opcode %u, tag %" PRIx64 ": accepted without an op id", request->opcode,
                  request->tag);
@@ -403,16 +387,14 @@ static void register_op(referee *judge, const ferry_request *request, ferry_op i
     }
 }
 
-void referee_note_submitting(referee *judge)
-{
+void referee_note_submitting(referee *judge) {
     pthread_mutex_lock(&judge->lock);
     judge->submits_running++;
     pthread_mutex_unlock(&judge->lock);
 }
 
 void referee_note_submitted(referee *judge, const ferry_request *requests, size_t count,
-                            const ferry_op *ops, size_t accepted, ferry_status status)
-{
+                            const ferry_op *ops, size_t accepted, ferry_status status) {
     pthread_mutex_lock(&judge->lock);
     judge->submits_running--;
     if (accepted > count || (accepted == count) != (status == FERRY_OK)) {
@@ -430,8 +412,7 @@ void referee_note_submitted(referee *judge, const ferry_request *requests, size_
 }
 
 ferry_status referee_submit(referee *judge, ferry_queue *queue, const ferry_request *requests,
-                            size_t count, ferry_op *ops_out, size_t *accepted_out)
-{
+                            size_t count, ferry_op *ops_out, size_t *accepted_out) {
     size_t accepted = 0;
     ferry_op *ops = calloc(count + 1, sizeof *ops);
     if (ops == NULL) {
@@ -450,16 +431,14 @@ ferry_status referee_submit(referee *judge, ferry_queue *queue, const ferry_requ
     return status;
 }
 
-void referee_note_post(referee *judge)
-{
+void referee_note_post(referee *judge) {
     pthread_mutex_lock(&judge->lock);
     judge->posts_accepted++;
     pthread_mutex_unlock(&judge->lock);
 }
 
 ferry_status referee_post(referee *judge, ferry_queue *queue, uint64_t tag, int64_t result,
-                          uint64_t data)
-{
+                          uint64_t data) {
     pthread_mutex_lock(&judge->lock);
     judge->posts_running++;
     pthread_mutex_unlock(&judge->lock);
@@ -473,8 +452,7 @@ ferry_status referee_post(referee *judge, ferry_queue *queue, uint64_t tag, int6
 
 /* --- Cancel, release, discard -------------------------------------------------------------- */
 
-void referee_note_cancel(referee *judge, ferry_op op, bool ended_before, ferry_status status)
-{
+void referee_note_cancel(referee *judge, ferry_op op, bool ended_before, ferry_status status) {
     pthread_mutex_lock(&judge->lock);
     if (ended_before && status != FERRY_E_TOO_LATE) {
         complain(judge, "cancel of the ended op %" PRIx64 " said %d", op, (int)status);
@@ -486,8 +464,7 @@ void referee_note_cancel(referee *judge, ferry_op op, bool ended_before, ferry_s
     pthread_mutex_unlock(&judge->lock);
 }
 
-ferry_status referee_cancel(referee *judge, ferry_queue *queue, ferry_op op)
-{
+ferry_status referee_cancel(referee *judge, ferry_queue *queue, ferry_op op) {
     pthread_mutex_lock(&judge->lock);
     const op_record *record = id_map_find(&judge->ops, op);
     bool ended_before = record != NULL && record->final_seen;
@@ -497,8 +474,7 @@ ferry_status referee_cancel(referee *judge, ferry_queue *queue, ferry_op op)
     return status;
 }
 
-void referee_note_release(referee *judge, ferry_buffer buffer)
-{
+void referee_note_release(referee *judge, ferry_buffer buffer) {
     pthread_mutex_lock(&judge->lock);
     if (!take_back(judge, buffer)) {
         complain(judge, "buffer %" PRIx64 " was released, but is not lent", buffer);
@@ -506,8 +482,7 @@ void referee_note_release(referee *judge, ferry_buffer buffer)
     pthread_mutex_unlock(&judge->lock);
 }
 
-ferry_status referee_release(referee *judge, ferry_engine *engine, ferry_buffer buffer)
-{
+ferry_status referee_release(referee *judge, ferry_engine *engine, ferry_buffer buffer) {
     /* Forgotten before the call: another thread may be lent the same memory before it returns. */
     pthread_mutex_lock(&judge->lock);
     bool known = take_back(judge, buffer);
@@ -522,8 +497,7 @@ ferry_status referee_release(referee *judge, ferry_engine *engine, ferry_buffer 
     return status;
 }
 
-void referee_release_all(referee *judge, ferry_engine *engine)
-{
+void referee_release_all(referee *judge, ferry_engine *engine) {
     for (;;) {
         pthread_mutex_lock(&judge->lock);
         ferry_buffer buffer = judge->lent == NULL ? FERRY_NONE : judge->lent->id;
@@ -535,8 +509,7 @@ void referee_release_all(referee *judge, ferry_engine *engine)
     }
 }
 
-ferry_status referee_discard(referee *judge, ferry_engine *engine, ferry_handle handle)
-{
+ferry_status referee_discard(referee *judge, ferry_engine *engine, ferry_handle handle) {
     pthread_mutex_lock(&judge->lock);
     handle_record *record = id_map_find(&judge->handles, handle);
     if (record != NULL) {
@@ -548,41 +521,34 @@ ferry_status referee_discard(referee *judge, ferry_engine *engine, ferry_handle 
 
 /* --- The verdict --------------------------------------------------------------------------- */
 
-static size_t read_count(referee *judge, const size_t *count)
-{
+static size_t read_count(referee *judge, const size_t *count) {
     pthread_mutex_lock(&judge->lock);
     size_t value = *count;
     pthread_mutex_unlock(&judge->lock);
     return value;
 }
 
-size_t referee_outstanding(referee *judge)
-{
+size_t referee_outstanding(referee *judge) {
     return read_count(judge, &judge->outstanding);
 }
 
-size_t referee_lent(referee *judge)
-{
+size_t referee_lent(referee *judge) {
     return read_count(judge, &judge->lent_count);
 }
 
-size_t referee_seen(referee *judge)
-{
+size_t referee_seen(referee *judge) {
     return read_count(judge, &judge->seen);
 }
 
-size_t referee_complaints(referee *judge)
-{
+size_t referee_complaints(referee *judge) {
     return read_count(judge, &judge->complaints);
 }
 
-const char *referee_first_complaint(referee *judge)
-{
+const char *referee_first_complaint(referee *judge) {
     return judge->texts[0];
 }
 
-static void complain_about_unfinished(referee *judge)
-{
+static void complain_about_unfinished(referee *judge) {
     for (size_t i = 0; i < judge->ops.capacity; i++) {
         const op_record *op = id_map_at(&judge->ops, i);
         if (op != NULL && op->submitted && !op->final_seen) {
@@ -602,8 +568,7 @@ static void complain_about_unfinished(referee *judge)
     }
 }
 
-bool referee_finish(referee *judge)
-{
+bool referee_finish(referee *judge) {
     pthread_mutex_lock(&judge->lock);
     complain_about_unfinished(judge);
     for (size_t i = 0; i < judge->complaints && i < COMPLAINTS_KEPT; i++) {

@@ -1,0 +1,63 @@
+/*
+ * Every exported function, by its address. Built as C11 and, through every_function.cpp, as C++17:
+ * it links only if each is declared with C linkage and exported under its name.
+ */
+#include <ferry.h>
+
+#include <stdio.h>
+
+typedef void (*any_function)(void);
+
+#define FUNCTION(name)                                                                             \
+    { #name, (any_function)name }
+
+static const struct {
+    const char *name;
+    any_function address;
+} functions[] = {
+    FUNCTION(ferry_address_format),
+    FUNCTION(ferry_address_parse),
+    FUNCTION(ferry_api_level),
+    FUNCTION(ferry_buffer_release),
+    FUNCTION(ferry_engine_create),
+    FUNCTION(ferry_engine_destroy),
+    FUNCTION(ferry_engine_fd),
+    FUNCTION(ferry_engine_get_info),
+    FUNCTION(ferry_engine_run),
+    FUNCTION(ferry_engine_shutdown),
+    FUNCTION(ferry_handle_discard),
+    FUNCTION(ferry_prepare_file_load),
+    FUNCTION(ferry_prepare_handle_close),
+    FUNCTION(ferry_prepare_nop),
+    FUNCTION(ferry_prepare_stream_receive),
+    FUNCTION(ferry_prepare_stream_receive_multishot),
+    FUNCTION(ferry_prepare_stream_send),
+    FUNCTION(ferry_prepare_tcp_accept),
+    FUNCTION(ferry_prepare_tcp_connect),
+    FUNCTION(ferry_prepare_tcp_listen),
+    FUNCTION(ferry_prepare_timer),
+    FUNCTION(ferry_queue_arm),
+    FUNCTION(ferry_queue_cancel),
+    FUNCTION(ferry_queue_create),
+    FUNCTION(ferry_queue_destroy),
+    FUNCTION(ferry_queue_dispatch),
+    FUNCTION(ferry_queue_fd),
+    FUNCTION(ferry_queue_map),
+    FUNCTION(ferry_queue_post),
+    FUNCTION(ferry_queue_reap),
+    FUNCTION(ferry_queue_submit),
+    FUNCTION(ferry_queue_wait),
+    FUNCTION(ferry_status_message),
+    FUNCTION(ferry_status_name),
+    FUNCTION(ferry_version),
+};
+
+/* The symbol check compares this list with the version script and the headers. */
+int main(void) {
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        if (functions[i].address != 0) {
+            puts(functions[i].name);
+        }
+    }
+    return 0;
+}

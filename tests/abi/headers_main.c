@@ -1,0 +1,4 @@
+/* That this links says it all: see header_alone.in. */
+int main(void) {
+    return 0;
+}
