@@ -17,8 +17,7 @@ static ferry_status check_options(ferry_engine_options *options) {
         options->handles_max > kSlotsMax || options->workers_max > 256 ||
         hook != (options->free != nullptr))
         return FERRY_E_INVALID;
-    if (options->buffer_bytes_max != 0 && (options->buffer_bytes_max < 65536 ||
-                                           options->buffer_bytes_max > (uint64_t{1} << 46)))
+    if (options->buffer_bytes_max != 0 && options->buffer_bytes_max < 65536)
         return FERRY_E_INVALID;
     if (options->ops_max == 0)
         options->ops_max = 16384;

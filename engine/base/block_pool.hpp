@@ -51,7 +51,7 @@ class BlockPool {
     };
 
     static constexpr size_t kGrain = 16;
-    static constexpr size_t kClasses = 64;
+    static constexpr size_t kClasses = 128;
     // As large as all before it together, within these bounds.
     static constexpr size_t kSlabMin = 65536 - 64;
     static constexpr size_t kSlabMax = size_t{8} << 20;

@@ -125,9 +125,9 @@ constexpr size_t kSendSpansMax = 64;
 // What a driver may ask of the shard that owns it; all on the shard's thread unless it says otherwise.
 class Host {
   public:
-    // Memory for the next receive, empty when everything is lent; lend() turns its beginning into a
-    // lent buffer and returns the id.
-    virtual Span lend_space() noexcept = 0;
+    // Memory for the next receive; lend() turns its beginning into a lent buffer and returns the id.
+    // status: FERRY_OK, FERRY_E_FULL when everything is lent, FERRY_E_NO_MEMORY.
+    virtual Span lend_space(int32_t *status) noexcept = 0;
     virtual uint64_t lend(size_t used) noexcept = 0;
 
     // Memory for a loaded file, counted against the engine's ceiling. Any thread.
@@ -174,6 +174,9 @@ class Driver {
 
     // Deliver what has happened; wait for it until the given time, 0 = do not wait.
     virtual void poll(uint64_t until_ns) noexcept = 0;
+
+    // Hand over to the system what was started since the last poll: the next may be long in coming.
+    virtual void flush() noexcept {}
 
     // End the wait of a poll, now or the next one. Any thread, also none of ours.
     virtual void wake() noexcept = 0;

@@ -12,7 +12,13 @@ namespace ferry::ops {
 static ferry_status check_address(const ferry_address &address) {
     if (address.family != FERRY_IPV4 && address.family != FERRY_IPV6)
         return FERRY_E_INVALID;
-    return address.reserved == 0 ? FERRY_OK : FERRY_E_UNSUPPORTED;
+    uint64_t unused = address.reserved;
+    if (address.family == FERRY_IPV4) {
+        unused |= address.scope_id;
+        for (size_t i = 4; i < sizeof address.bytes; ++i)
+            unused |= address.bytes[i];
+    }
+    return unused == 0 ? FERRY_OK : FERRY_E_UNSUPPORTED;
 }
 
 static ferry_status check_timer(const ferry_request &request) {
@@ -44,10 +50,11 @@ static ferry_status check_receive(const ferry_request &request) {
 
 static ferry_status check_send(const ferry_request &request) {
     const ferry_send_params &send = request.params.send;
-    if (send.data == nullptr || send.size == 0 || send.size > INT64_MAX)
+    if (send.data == nullptr || send.size == 0)
         return FERRY_E_INVALID;
-    bool copy = (request.flags & FERRY_COPY) != 0;
-    return copy && send.size > FERRY_COPY_MAX ? FERRY_E_LIMIT : FERRY_OK;
+    if ((request.flags & FERRY_COPY) != 0)
+        return send.size > FERRY_COPY_MAX ? FERRY_E_LIMIT : FERRY_OK;
+    return send.size > INT64_MAX ? FERRY_E_INVALID : FERRY_OK;
 }
 
 static const void *send_borrows(const ferry_request &request, size_t *size) {
@@ -58,7 +65,7 @@ static const void *send_borrows(const ferry_request &request, size_t *size) {
 
 static ferry_status check_load(const ferry_request &request) {
     const char *path = request.params.load.path;
-    if (path == nullptr || *path == '\0')
+    if (path == nullptr)
         return FERRY_E_INVALID;
     return strnlen(path, FERRY_PATH_MAX + 1) > FERRY_PATH_MAX ? FERRY_E_NAME_TOO_LONG : FERRY_OK;
 }

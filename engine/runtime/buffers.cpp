@@ -7,7 +7,9 @@
 namespace ferry {
 
 bool Buffers::open(uint64_t bytes_max) noexcept {
-    chunks_max_ = static_cast<size_t>(bytes_max / kChunkSize);
+    // More than any machine has is no ceiling: 64 GiB of chunks.
+    uint64_t chunks = bytes_max / kChunkSize;
+    chunks_max_ = static_cast<size_t>(chunks < (1u << 20) ? chunks : (1u << 20));
     chunks_ = allocator_.allocate_array<Chunk>(chunks_max_);
     // Enough for chunks cut into pieces of 4 KiB, and for as many loaded files as one expects at once.
     size_t slots = chunks_max_ * 16 + 16384;
@@ -32,35 +34,35 @@ Buffers::~Buffers() {
     allocator_.free_array(chunks_, chunks_max_);
 }
 
-bool Buffers::next_chunk() noexcept {
+ferry_status Buffers::next_chunk() noexcept {
     Chunk *chunk = free_chunks_;
     if (chunk != nullptr) {
         free_chunks_ = chunk->next_free;
     } else {
         if (chunks_made_ == chunks_max_)
-            return false;
+            return FERRY_E_FULL;
         chunk = &chunks_[chunks_made_];
         chunk->memory = static_cast<char *>(allocator_.allocate(kChunkSize));
         if (chunk->memory == nullptr)
-            return false;
+            return lent() != 0 ? FERRY_E_FULL : FERRY_E_NO_MEMORY;
         ++chunks_made_;
     }
     chunk->used = 0;
     // The old one, if any, comes back when the last piece of it is released.
     current_ = chunk;
-    return true;
+    return FERRY_OK;
 }
 
-void *Buffers::space(size_t *size) noexcept {
-    *size = 0;
-    if (current_ == nullptr || kChunkSize - current_->used < kSpaceMin) {
-        if (!next_chunk())
-            return nullptr;
-    }
+ferry_status Buffers::space(driver::Span *span) noexcept {
     if (free_slots_ == UINT32_MAX && slots_made_ == slots_max_)
-        return nullptr;
-    *size = kChunkSize - current_->used;
-    return current_->memory + current_->used;
+        return FERRY_E_FULL;
+    if (current_ == nullptr || kChunkSize - current_->used < kSpaceMin) {
+        ferry_status status = next_chunk();
+        if (status != FERRY_OK)
+            return status;
+    }
+    *span = {current_->memory + current_->used, kChunkSize - current_->used};
+    return FERRY_OK;
 }
 
 uint64_t Buffers::lend(size_t used) noexcept {
@@ -104,18 +106,21 @@ ferry_status Buffers::release(Id id) noexcept {
     uint32_t lent = id.generation() << 1 | 1;
     uint32_t after = ((id.generation() + 1) & kGenerationMask) << 1;
     uint32_t word = lent;
-    if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel))
+    if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel)) {
+        // The slot is ours until it is reclaimed.
+        if (slot.size != 0) {
+            allocator_.free(slot.owner, slot.size);
+            loads_.give(slot.size);
+        }
         return FERRY_OK;
+    }
     Age age = age_of(id.generation(), word >> 1);
     return age == Age::passed ? FERRY_E_STALE : FERRY_E_BAD_HANDLE;
 }
 
 void Buffers::reclaim_slot(uint32_t index) noexcept {
     Slot &slot = slots_[index];
-    if (slot.size != 0) {
-        allocator_.free(slot.owner, slot.size);
-        loads_.give(slot.size);
-    } else {
+    if (slot.size == 0) {
         auto *chunk = static_cast<Chunk *>(slot.owner);
         FERRY_ASSERT(chunk->lent > 0);
         if (--chunk->lent == 0) {
@@ -129,7 +134,6 @@ void Buffers::reclaim_slot(uint32_t index) noexcept {
     }
     slot.next_free = free_slots_;
     free_slots_ = index;
-    lent_.subtract(1);
 }
 
 bool Buffers::take_back() noexcept {

@@ -17,6 +17,7 @@
 #include "base/counter.hpp"
 #include "base/id.hpp"
 #include "base/lists.hpp"
+#include "driver/driver.hpp"
 
 namespace ferry {
 
@@ -51,25 +52,37 @@ class Buffers {
 
     bool open(uint64_t bytes_max) noexcept;
 
-    // The shard's thread: room for a receive (size 0 when everything is lent), and lending what
-    // arrived at its beginning.
-    void *space(size_t *size) noexcept;
+    // The shard's thread: room for a receive, and lending what arrived at its beginning. FERRY_E_FULL
+    // when everything is lent, FERRY_E_NO_MEMORY when the allocator refuses and nothing is.
+    ferry_status space(driver::Span *span) noexcept;
     uint64_t lend(size_t used) noexcept;
 
     // The shard's thread: lend a loaded file; 0 when there is no slot.
     uint64_t lend_block(void *memory, size_t size) noexcept;
 
     // Any thread. FERRY_OK: the caller must call reclaim (on the shard's thread) or hand_back
-    // (elsewhere) once.
+    // (elsewhere) once. A loaded file's memory is freed at once.
     ferry_status release(Id id) noexcept;
-    void reclaim(Id id) noexcept { reclaim_slot(id.slot()); }
-    void hand_back(Id id) noexcept { handed_back_.push(&slots_[id.slot()]); }
+    void reclaim(Id id) noexcept {
+        released_here_.add(1);
+        reclaim_slot(id.slot());
+    }
+    void hand_back(Id id) noexcept {
+        released_elsewhere_.fetch_add(1, std::memory_order_relaxed);
+        handed_back_.push(&slots_[id.slot()]);
+    }
+
 
     // The shard's thread: take in what other threads handed back. True if anything was.
     bool take_back() noexcept;
     bool handed_back() const noexcept { return !handed_back_.empty(); }
 
-    uint64_t lent() const noexcept { return lent_.get(); }
+    uint64_t lent() const noexcept {
+        uint64_t released =
+            released_here_.get() + released_elsewhere_.load(std::memory_order_relaxed);
+        uint64_t lent = lent_.get();
+        return lent > released ? lent - released : 0;
+    }
 
   private:
     static constexpr size_t kChunkSize = 65536;
@@ -92,7 +105,7 @@ class Buffers {
         Slot *next_back;
     };
 
-    bool next_chunk() noexcept;
+    ferry_status next_chunk() noexcept;
     uint64_t fill_slot(void *owner, size_t size) noexcept;
     void reclaim_slot(uint32_t index) noexcept;
 
@@ -113,7 +126,9 @@ class Buffers {
     uint32_t free_slots_ = UINT32_MAX;
     std::atomic<uint32_t> slots_given_{0}; // slots_made_ for other threads.
     Mailbox<Slot, &Slot::next_back> handed_back_;
-    Counter lent_;
+    Counter lent_; // Ever; less those released it is how many are now.
+    Counter released_here_;
+    std::atomic<uint64_t> released_elsewhere_{0};
 };
 
 } // namespace ferry

@@ -83,6 +83,7 @@ void Engine::thread_entry(void *shard_thread) {
         shard.poll(UINT64_MAX);
         shard.work();
     }
+    shard.bind(0); // The thread's identity may be given to another one.
     std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
     self->ended = true;
     self->engine->thread_ended_.notify_all();
@@ -160,6 +161,8 @@ ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report 
     } while (shard.progress() == progress && until != 0 && shard.now_ns() < until);
     if (descriptor_wanted_)
         shard.settle_for_descriptor();
+    else
+        shard.driver().flush();
     if (report != nullptr)
         fill_report(shard, completed, report);
     shard.set_budget(0);

@@ -51,9 +51,9 @@ class Engine {
     // An invariant broke: nothing is to be trusted any more.
     void poison(const char *what) noexcept;
 
-    // Where the next queue's requests without a target run.
+    // Where the next submission's requests without a target run.
     uint32_t next_home() noexcept {
-        return next_home_.fetch_add(1, std::memory_order_relaxed) % shard_count_;
+        return shard_count_ == 1 ? 0 : next_home_.fetch_add(1, std::memory_order_relaxed) % shard_count_;
     }
 
     ferry_status run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept;

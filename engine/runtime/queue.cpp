@@ -21,7 +21,7 @@ static uint32_t ring_places(const ferry_queue_options &options) {
     if (options.mode == FERRY_QUEUE_INLINE)
         return 0;
     uint32_t wanted = options.capacity == 0 ? 1024 : options.capacity;
-    uint32_t places = 2;
+    uint32_t places = 1;
     while (places < wanted)
         places <<= 1;
     return places;
@@ -29,7 +29,7 @@ static uint32_t ring_places(const ferry_queue_options &options) {
 
 Queue::Queue(Engine &engine, const ferry_queue_options &options)
     : engine_(engine), mode_(options.mode),
-      home_(options.shard != 0 ? options.shard - 1 : engine.next_home()), wake_(options.wake),
+      home_(options.shard), wake_(options.wake),
       user_data_(options.user_data), capacity_(ring_places(options)) {
     armed_.store(wake_ != nullptr ? 1 : 0, std::memory_order_relaxed);
 }

@@ -54,6 +54,7 @@ class Queue {
     bool is_inline() const noexcept { return mode_ == FERRY_QUEUE_INLINE; }
     bool is_mapped() const noexcept { return mode_ == FERRY_QUEUE_MAPPED; }
     bool is_reaped() const noexcept { return mode_ == FERRY_QUEUE_REAP; }
+    // The shard of requests without a target, plus one; 0 = by turns.
     uint32_t home() const noexcept { return home_; }
     Link &link(uint32_t shard) noexcept { return links_[shard]; }
     void count_remote(uint64_t accepted) noexcept {

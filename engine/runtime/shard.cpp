@@ -116,9 +116,7 @@ void Shard::take_wishes() noexcept {
     while (cancelled != nullptr) {
         Op *op = cancelled;
         cancelled = op->next_cancel;
-        op->cancel.taken();
-        // Not live yet: the wish stays in the slot and is found by enter().
-        if (op->live && op->cancel.is_for(op->generation.load(std::memory_order_relaxed)))
+        if (op->cancel.taken(op->generation.load(std::memory_order_relaxed), op->live))
             interrupt(*op, FERRY_E_CANCELED);
         ++progress_;
     }
@@ -126,9 +124,8 @@ void Shard::take_wishes() noexcept {
     while (discarded != nullptr) {
         HandleSlot *slot = discarded;
         discarded = slot->next_discard;
-        slot->discard.taken();
-        if (slot->socket != nullptr &&
-            slot->discard.is_for(slot->generation.load(std::memory_order_relaxed)))
+        if (slot->discard.taken(slot->generation.load(std::memory_order_relaxed),
+                                slot->socket != nullptr))
             close(*slot, nullptr);
         ++progress_;
     }
@@ -351,31 +348,36 @@ ferry_status Shard::release(Id id) noexcept {
 // ---- slots --------------------------------------------------------------------------------------
 
 bool Shard::take_slot(uint64_t *id) noexcept {
-    if (freed_count_ == 0) {
+    uint64_t spare = freed_count_.get();
+    if (spare == 0) {
         // A handful at once saves locks; but not when other threads could miss them.
         uint32_t wanted = intake_.free_hint() > 4 * kFreedMax ? kFreedMax / 2 : 1;
-        freed_count_ = intake_.take(freed_, wanted);
-        if (freed_count_ == 0)
+        spare = intake_.take(freed_, wanted);
+        if (spare == 0)
             return false;
     }
-    *id = freed_[--freed_count_];
+    *id = freed_[--spare];
+    freed_count_.set(spare);
     return true;
 }
 
 void Shard::give_slot(uint64_t id) noexcept {
-    if (freed_count_ == kFreedMax)
+    if (freed_count_.get() == kFreedMax)
         flush_freed(kFreedMax / 2);
-    freed_[freed_count_++] = id;
+    freed_[freed_count_.get()] = id;
+    freed_count_.add(1);
 }
 
 // Give all but so many back to everybody.
 void Shard::flush_freed(uint32_t keep) noexcept {
-    if (freed_count_ <= keep)
+    auto spare = static_cast<uint32_t>(freed_count_.get());
+    if (spare <= keep)
         return;
-    intake_.give(freed_, freed_count_ - keep);
+    // The newest stay: they are still in the cache.
+    intake_.give(freed_, spare - keep);
     for (uint32_t i = 0; i < keep; ++i)
-        freed_[i] = freed_[freed_count_ - keep + i];
-    freed_count_ = keep;
+        freed_[i] = freed_[spare - keep + i];
+    freed_count_.set(keep);
 }
 
 uint64_t Shard::public_id(uint64_t id) const noexcept {
@@ -414,7 +416,7 @@ void Shard::enter(Op *op) noexcept {
         set_alarm(op, op->deadline_ns);
     if (stopping_)
         op->interrupted = FERRY_E_SHUTDOWN;
-    else if (op->cancel.is_for(op->generation.load(std::memory_order_relaxed)))
+    else if (op->cancel.claim(op->generation.load(std::memory_order_relaxed)))
         op->interrupted = FERRY_E_CANCELED;
     push(op);
 }
@@ -432,7 +434,11 @@ void Shard::free_held(Op *op) noexcept {
     intake_.give(&id, 1);
 }
 
-uint64_t Shard::ops_taken() noexcept { return intake_.taken(); }
+uint64_t Shard::ops_taken() noexcept {
+    uint64_t taken = intake_.taken();
+    uint64_t spare = freed_count_.get();
+    return taken > spare ? taken - spare : 0;
+}
 
 // ---- completions --------------------------------------------------------------------------------
 
@@ -473,7 +479,7 @@ void Shard::publish() noexcept {
         link->touched = false;
         link->queue->publish();
     }
-    if (freed_count_ != 0 && intake_.free_hint() < 2 * kFreedMax)
+    if (freed_count_.get() != 0 && intake_.free_hint() < 2 * kFreedMax)
         flush_freed(0);
 }
 
@@ -695,11 +701,11 @@ void Shard::drop_interrupted(driver::Socket &socket) noexcept {
 
 // ---- driver::Host -------------------------------------------------------------------------------
 
-driver::Span Shard::lend_space() noexcept {
+driver::Span Shard::lend_space(int32_t *status) noexcept {
     driver::Span span;
-    span.data = buffers_.space(&span.size);
-    if (span.data == nullptr && buffers_.take_back())
-        span.data = buffers_.space(&span.size);
+    *status = buffers_.space(&span);
+    if (*status != FERRY_OK && buffers_.take_back())
+        *status = buffers_.space(&span);
     return span;
 }
 

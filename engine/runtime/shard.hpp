@@ -124,7 +124,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t ops_taken() noexcept;
 
     // ---- driver::Host ----
-    driver::Span lend_space() noexcept override;
+    driver::Span lend_space(int32_t *status) noexcept override;
     uint64_t lend(size_t used) noexcept override;
     driver::Outcome allocate_load(size_t size, void **memory) noexcept override;
     void free_load(void *memory, size_t size) noexcept override;
@@ -173,7 +173,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     driver::Socket *dirty_ = nullptr;
     Queue::Link *touched_ = nullptr;
     uint64_t freed_[kFreedMax];
-    uint32_t freed_count_ = 0;
+    Counter freed_count_; // Free slots kept at hand.
     struct LocalCancel {
         Op *op;
         uint32_t generation;

@@ -25,9 +25,9 @@ class Submission {
   private:
     static constexpr size_t kBatch = 64;
 
-    ferry_status check(const ferry_request &request, Shard **shard) const noexcept;
+    ferry_status check(const ferry_request &request, Shard **shard) noexcept;
     ferry_status check_target(const ferry_request &request, uint32_t targets,
-                              Shard **shard) const noexcept;
+                              Shard **shard) noexcept;
     ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
     ferry_status send_over(Shard &shard, const ferry_request *requests, size_t count, ferry_op *ops,
                            size_t *sent) noexcept;
@@ -36,6 +36,7 @@ class Submission {
                           uint16_t *copy) noexcept;
     void undo(const ferry_request &request) noexcept;
     bool plain(const ferry_request &request) const noexcept;
+    Shard *home() noexcept;
     uint64_t now() noexcept;
 
     const OpSpec &spec(const ferry_request &request) const noexcept {
@@ -45,11 +46,21 @@ class Submission {
     Engine &engine_;
     Queue &queue_;
     Shard *const here_;
+    Shard *home_ = nullptr;
     uint64_t now_ns_ = 0;
 };
 
 uint64_t add_saturating(uint64_t time, uint64_t duration) {
     return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
+}
+
+// Where this call's requests without a target run.
+Shard *Submission::home() noexcept {
+    if (home_ == nullptr && queue_.home() != 0)
+        home_ = &engine_.shard(queue_.home() - 1);
+    else if (home_ == nullptr)
+        home_ = here_ != nullptr ? here_ : &engine_.shard(engine_.next_home());
+    return home_;
 }
 
 uint64_t Submission::now() noexcept {
@@ -59,11 +70,11 @@ uint64_t Submission::now() noexcept {
 }
 
 ferry_status Submission::check_target(const ferry_request &request, uint32_t targets,
-                                      Shard **shard) const noexcept {
+                                      Shard **shard) noexcept {
     if (targets == 0) {
         if (request.target != FERRY_NONE)
             return FERRY_E_UNSUPPORTED;
-        *shard = here_ != nullptr ? here_ : &engine_.shard(queue_.home());
+        *shard = home();
         return FERRY_OK;
     }
     Id id{request.target};
@@ -79,7 +90,7 @@ ferry_status Submission::check_target(const ferry_request &request, uint32_t tar
     return FERRY_OK;
 }
 
-ferry_status Submission::check(const ferry_request &request, Shard **shard) const noexcept {
+ferry_status Submission::check(const ferry_request &request, Shard **shard) noexcept {
     if (request.opcode >= kOpcodes)
         return FERRY_E_UNSUPPORTED;
     const OpSpec &spec = this->spec(request);

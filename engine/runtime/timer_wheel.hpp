@@ -1,6 +1,6 @@
 // A hierarchical timer wheel: insert and remove in constant time, never early.
 //
-// Eight levels of 64 slots. A tick is 2^14 ns (16 us); level n's slots are 64^n ticks wide. A node goes
+// Nine levels of 64 slots. A tick is 2^14 ns (16 us); level n's slots are 64^n ticks wide. A node goes
 // into the level of the highest bit in which its tick differs from the present one, so whatever is in
 // level 0 is due before anything in level 1, and so on; when time reaches a slot of a higher level, its
 // nodes are dealt out to the levels below. A bitmap per level finds the next occupied slot at once.
@@ -80,15 +80,16 @@ class TimerWheel {
     uint64_t next_ns() noexcept {
         size_t level;
         uint64_t tick;
-        return next_slot(&level, &tick) ? tick << kTickBits : kNever;
+        if (!next_slot(&level, &tick))
+            return kNever;
+        return tick <= kNever >> kTickBits ? tick << kTickBits : kNever - 1;
     }
 
   private:
     static constexpr uint32_t kTickBits = 14;
     static constexpr uint32_t kLevelBits = 6;
-    static constexpr size_t kLevels = 8;
+    static constexpr size_t kLevels = 9; // 54 bits: every time there is, in ticks.
     static constexpr uint64_t kSlots = 1u << kLevelBits;
-    static constexpr uint64_t kFarthest = (uint64_t{1} << (kLevelBits * kLevels)) - 1;
 
     static uint64_t tick_of(uint64_t expiry_ns) noexcept {
         uint64_t tick = expiry_ns >> kTickBits;
@@ -103,11 +104,6 @@ class TimerWheel {
         size_t level = differs == 0
                            ? 0
                            : (63 - static_cast<size_t>(__builtin_clzll(differs))) / kLevelBits;
-        if (level >= kLevels) {
-            // Beyond the wheel (149 years): wait in its last slot and be dealt out again.
-            level = kLevels - 1;
-            tick = now_tick_ | kFarthest;
-        }
         size_t slot = (tick >> (level * kLevelBits)) & (kSlots - 1);
         Node **head = &slots_[level][slot];
         node->next = *head;

@@ -24,13 +24,26 @@ class Wish {
         return !mailed_.exchange(true, std::memory_order_seq_cst);
     }
 
-    // The shard, having taken the slot from the mailbox. Before is_for(): what is asked for afterwards
-    // mails the slot again.
-    void taken() noexcept { mailed_.store(false, std::memory_order_seq_cst); }
+    // The shard, having taken the slot from the mailbox, which is the slot's present generation: was it
+    // meant? A wish for a slot that is still on its way in stays, to be found by claim().
+    bool taken(uint32_t generation, bool live) noexcept {
+        // First this: who asks from here on mails the slot again.
+        mailed_.store(false, std::memory_order_seq_cst);
+        uint32_t seen = wanted_.load(std::memory_order_seq_cst);
+        bool meant = seen == generation + 1;
+        // Not left behind: after half of all generations it would look like a new one.
+        if (live || !meant)
+            wanted_.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);
+        return meant && live;
+    }
 
-    // The shard: does the wish mean this generation?
-    bool is_for(uint32_t generation) const noexcept {
-        return wanted_.load(std::memory_order_seq_cst) == generation + 1;
+    // The shard, as the slot becomes live: has it been asked for already?
+    bool claim(uint32_t generation) noexcept {
+        uint32_t seen = wanted_.load(std::memory_order_relaxed);
+        if (seen != generation + 1)
+            return false;
+        wanted_.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);
+        return true;
     }
 
   private:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install into a prefix of its own, and build hosts against nothing but that: ours, and every example
-# of the documentation, copied out of the tree.
+# Install into a prefix of its own, and build hosts against nothing but that: ours, and every
+# example of the documentation, copied out of the tree.
 #
 # usage: install_test.sh <source root> <C compiler> <meson>
 set -eu

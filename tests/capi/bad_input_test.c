@@ -257,9 +257,11 @@ static void memory_and_sizes(void **state) {
     expect_refused(f, &request, FERRY_E_INVALID, "send of none", 0);
     request.flags = FERRY_COPY;
     expect_refused(f, &request, FERRY_E_INVALID, "copy of none", 0);
-    ferry_prepare_stream_send(&request, n.stream, memory, SIZE_MAX);
+    ferry_prepare_stream_send(&request, n.stream, memory, FERRY_COPY_MAX + 1);
     request.flags = FERRY_COPY;
     expect_refused(f, &request, FERRY_E_LIMIT, "copy of too much", 0);
+    request.params.send.size = SIZE_MAX;
+    assert_status_either(fixture_try(f, &request, 1, NULL, NULL), FERRY_E_LIMIT, FERRY_E_INVALID);
     ferry_prepare_stream_receive_multishot(&request, n.stream);
     request.params.receive.buffer = memory;
     expect_refused_somehow(f, &request, "lend, but into memory");
@@ -451,13 +453,13 @@ static void buffers(void **state) {
     }
     assert_status(ferry_buffer_release(f->engine, n.stream), FERRY_E_BAD_HANDLE);
     assert_true(pattern_matches(loaded.data, 1000, 0));
-    assert_int_equal(fixture_info(f).buffers_lent, 2);
+    assert_info(f, buffers_lent, 2);
     fixture_release(f, &loaded);
     fixture_release(f, &received);
     for (size_t i = 0; i < 2; i++) {
         assert_status(ferry_buffer_release(f->engine, lent[i]), FERRY_E_STALE);
     }
-    assert_int_equal(fixture_info(f).buffers_lent, 0);
+    assert_info(f, buffers_lent, 0);
     neighbour_is_well(f, &n);
 }
 

@@ -31,7 +31,7 @@ static void the_peer_sees_it(void **state) {
     assert_int_equal(closed.result, 0);
     assert_int_equal(closed.handle, stream);
     assert_true(peer_sees_end(peer));
-    assert_int_equal(fixture_info(f).handles_open, 0);
+    assert_info(f, handles_open, 0);
 }
 
 static void what_is_pending_ends_first(void **state) {

@@ -1,4 +1,4 @@
-/* Deadlines: every operation has one if asked, it is never early, and it ends the operation once. */
+/* Deadlines: every operation has one if asked; it is never early and ends the operation once. */
 #include "pending.h"
 
 #include <string.h>

@@ -54,7 +54,7 @@ static void nothing_runs_inside_submit(void **state) {
     assert_int_equal(fixture_info(f).ops_in_flight, 1);
     fixture_turn(f, 0);
     assert_true(fixture_has(f, op));
-    assert_int_equal(fixture_info(f).ops_in_flight, 0);
+    assert_info(f, ops_in_flight, 0);
 }
 
 static void ids_and_counts_are_optional(void **state) {

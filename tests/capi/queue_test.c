@@ -418,7 +418,7 @@ static void a_full_ring_pauses_an_accept(void **state) {
     for (int i = 0; i < 3 * SMALL; i++) {
         assert_status(fixture_next(f, op).status, FERRY_OK);
     }
-    assert_int_equal(fixture_info(f).handles_open, 1 + 3 * SMALL);
+    assert_info(f, handles_open, 1 + 3 * SMALL);
 }
 
 static void a_paused_receive_can_be_canceled(void **state) {
@@ -551,6 +551,8 @@ static void many_queues_come_and_go(void **state) {
     fixture *f = fixture_open(state);
     ferry_op op;
     ferry_completion out[2];
+    /* The fixture's own way to sleep may want a descriptor at its first time. */
+    fixture_turn(f, MS);
     size_t descriptors = count_descriptors();
     for (int i = 0; i < 200; i++) {
         ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, SMALL);

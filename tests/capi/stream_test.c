@@ -124,7 +124,7 @@ static void receives_all_in_lent_buffers(void **state) {
     assert_status(final.status, FERRY_OK);
     assert_int_equal(final.flags, 0);
     assert_int_equal(final.result, 0);
-    assert_int_equal(fixture_info(f).buffers_lent, 0);
+    assert_info(f, buffers_lent, 0);
 }
 
 static void lent_data_stays_while_more_comes(void **state) {
@@ -138,7 +138,7 @@ static void lent_data_stays_while_more_comes(void **state) {
         kept[i] = fixture_next(f, op);
         assert_int_equal(kept[i].result, 100);
     }
-    assert_int_equal(fixture_info(f).buffers_lent, 8);
+    assert_info(f, buffers_lent, 8);
     for (size_t i = 0; i < 8; i++) {
         assert_true(pattern_matches(kept[i].data, 100, i * 100));
         fixture_release(f, &kept[i]);
@@ -177,14 +177,19 @@ static void an_ended_receive_loses_no_byte(void **state) {
         peer_sends_pattern(peer, (size_t)round * 5000, 5000);
         fixture_cancel(f, op);
         ferry_completion got = fixture_next(f, op);
-        while ((got.flags & FERRY_MORE) != 0) {
-            assert_true(pattern_matches(got.data, (size_t)got.result, position));
-            position += (size_t)got.result;
-            fixture_release(f, &got);
+        for (;;) {
+            if ((got.flags & FERRY_BUFFER) != 0) {
+                assert_true(pattern_matches(got.data, (size_t)got.result, position));
+                position += (size_t)got.result;
+                fixture_release(f, &got);
+            }
+            if ((got.flags & FERRY_MORE) == 0) {
+                break;
+            }
             got = fixture_next(f, op);
         }
         assert_status(got.status, FERRY_E_CANCELED);
-        assert_int_equal(got.flags, FERRY_REUSABLE);
+        assert_int_equal(got.flags & FERRY_REUSABLE, FERRY_REUSABLE);
     }
     ferry_op op = start_receive_all(f, stream);
     expect_pattern(f, op, position, 50000 - position);

@@ -1,4 +1,4 @@
-/* TCP: listeners, accepting, connecting. What flows through a connection is stream_test's matter. */
+/* TCP: listen, accept, connect. What flows through a connection is stream_test's matter. */
 #include "fixture.h"
 
 #include <netinet/in.h>
@@ -43,7 +43,7 @@ static void the_system_chooses_a_port(void **state) {
     assert_int_not_equal(first, second);
     assert_int_not_equal(first_port, 0);
     assert_int_not_equal(first_port, second_port);
-    assert_int_equal(fixture_info(f).handles_open, 2);
+    assert_info(f, handles_open, 2);
     assert_true(peer_can_connect(first_port));
 }
 
@@ -56,7 +56,7 @@ static void an_address_in_use_is_refused(void **state) {
     assert_status(completion.status, FERRY_E_ADDRESS_IN_USE);
     assert_int_equal(completion.os_error, EADDRINUSE);
     assert_int_equal(completion.handle, FERRY_NONE);
-    assert_int_equal(fixture_info(f).handles_open, 0);
+    assert_info(f, handles_open, 0);
 }
 
 static void an_address_of_nobody_is_refused(void **state) {
@@ -111,7 +111,7 @@ static void accepts_many(void **state) {
         assert_status(completion.status, FERRY_OK);
         assert_int_equal(completion.flags, FERRY_MORE);
     }
-    assert_int_equal(fixture_info(f).handles_open, 1 + PEERS);
+    assert_info(f, handles_open, 1 + PEERS);
     fixture_cancel(f, op);
     ferry_completion final = fixture_final(f, op);
     assert_status(final.status, FERRY_E_CANCELED);
@@ -146,7 +146,7 @@ static void accepts_one_and_the_next_later(void **state) {
     /* Nobody accepts now: a connection waits in the backlog and is there for the next. */
     fixture_keep(f, peer_connect(port));
     fixture_linger(f, 3 * MS);
-    assert_int_equal(fixture_info(f).handles_open, 1 + PEERS);
+    assert_info(f, handles_open, 1 + PEERS);
     assert_status(fixture_final(f, start_accept(f, listener, 0)).status, FERRY_OK);
 }
 
@@ -190,7 +190,7 @@ static void connects(void **state) {
     assert_int_not_equal(completion.handle, FERRY_NONE);
     assert_int_equal(completion.flags, 0);
     fixture_keep(f, peer_accept(listener));
-    assert_int_equal(fixture_info(f).handles_open, 1);
+    assert_info(f, handles_open, 1);
 }
 
 static void a_refused_connection_says_so(void **state) {
@@ -201,7 +201,7 @@ static void a_refused_connection_says_so(void **state) {
     assert_status(completion.status, FERRY_E_CONNECTION_REFUSED);
     assert_int_equal(completion.os_error, ECONNREFUSED);
     assert_int_equal(completion.handle, FERRY_NONE);
-    assert_int_equal(fixture_info(f).handles_open, 0);
+    assert_info(f, handles_open, 0);
 }
 
 static void a_connect_without_an_answer_can_be_ended(void **state) {
@@ -224,7 +224,7 @@ static void a_connect_without_an_answer_can_be_ended(void **state) {
     uint64_t begin = now_ns();
     assert_status(fixture_do(f, &request).status, FERRY_E_TIMED_OUT);
     assert_true(now_ns() - begin >= 10 * MS);
-    assert_int_equal(fixture_info(f).handles_open, 0);
+    assert_info(f, handles_open, 0);
 }
 
 static void both_ends_may_be_ferrys(void **state) {

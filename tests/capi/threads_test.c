@@ -1,6 +1,6 @@
 /*
- * Eight threads at once: whatever they submit, cancel and close, and whatever the engine runs out of
- * meanwhile, each accepted request ends exactly once. The referee counts.
+ * Eight threads at once: whatever they submit, cancel and close, whatever the engine runs out of in
+ * the meantime, each accepted request ends exactly once. The referee counts.
  */
 #include "fixture.h"
 

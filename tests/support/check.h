@@ -1,21 +1,22 @@
 /**
  * @file
- * cmocka with what it needs before it, and the few checks that every suite uses beside cmocka's own.
+ * cmocka with what it needs before it, and the few checks that every suite uses beside its own.
  *
  * Two kinds of failure are kept apart: an assert_ is about Ferry and fails one test; a REQUIRE is
- * about the machine the test runs on (no socket to be had, no temporary folder) and ends the program.
+ * about the machine that the test runs on (no socket, no temporary folder) and ends the program.
  * Only assert_ is bound to the test's main thread; REQUIRE may be used on any.
  */
 #ifndef FERRY_TEST_CHECK_H
 #define FERRY_TEST_CHECK_H
 
-/* clang-format off: cmocka.h does not include what it uses. */
-#include <cmocka.h>
-
+/* cmocka.h does not include what it uses: the order matters. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 /* clang-format on */
 
 #include <ferry.h>

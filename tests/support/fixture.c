@@ -369,7 +369,6 @@ void fixture_shutdown(fixture *f) {
     if (f->queue != NULL) {
         fixture_collect(f);
     }
-    referee_release_all(f->judge, f->engine);
 }
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where) {
@@ -404,6 +403,7 @@ int fixture_teardown(void **state) {
     bool fine = true;
     if (f->engine != NULL) {
         fixture_shutdown(f);
+        referee_release_all(f->judge, f->engine);
         fine = referee_finish(f->judge);
         assert_status(ferry_engine_destroy(f->engine), FERRY_OK);
     }

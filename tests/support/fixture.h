@@ -122,7 +122,7 @@ ferry_completion fixture_next(fixture *f, ferry_op op);
 /** The next completion of any op, in the order of their coming. */
 ferry_completion fixture_next_any(fixture *f);
 
-/** The final completion of an op; waits for it, drops those with FERRY_MORE and frees what they lend. */
+/** The final completion of an op; waits for it, drops those before it and frees what they lend. */
 ferry_completion fixture_final(fixture *f, ferry_op op);
 
 /** Drop all completions that have come, and free what they lend; returns how many. */
@@ -151,6 +151,18 @@ void fixture_shutdown(fixture *f);
 
 /** A look inside, with struct_size set. */
 ferry_engine_info fixture_info(fixture *f);
+
+/**
+ * Fail unless a count of ferry_engine_info is this, now or soon: counts are momentary, and a shard may
+ * have to take a turn until it has heard of what another thread gave back.
+ */
+#define assert_info(f, field, wanted)                                                              \
+    do {                                                                                           \
+        for (int turns_ = 0; turns_ < 1000 && fixture_info(f).field != (wanted); turns_++) {       \
+            fixture_turn(f, MS);                                                                   \
+        }                                                                                          \
+        assert_int_equal(fixture_info(f).field, wanted);                                           \
+    } while (0)
 
 /** Memory that lives as long as the engine; not zeroed. */
 void *fixture_memory(fixture *f, size_t size);

@@ -1,6 +1,6 @@
 /**
  * @file
- * The other end of a connection: plain blocking sockets on the loopback, which know nothing of Ferry.
+ * The other end of a connection: plain blocking sockets on the loopback that know nothing of Ferry.
  *
  * All ports are the system's choice. Everything here may be called on any thread.
  */

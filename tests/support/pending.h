@@ -1,7 +1,7 @@
 /**
  * @file
- * One operation of each kind that does not end by itself: what cancel, deadlines, close and shutdown
- * are tried on.
+ * One operation of each kind that does not end by itself: cancel, deadlines and shutdown are tried
+ * on them.
  */
 #ifndef FERRY_TEST_PENDING_H
 #define FERRY_TEST_PENDING_H

@@ -106,7 +106,7 @@ int run_in_child(int (*body)(void *argument), void *argument) {
     return child_status(child);
 }
 
-/* The first word of /proc/self/task/<id>/syscall is the number of the call that a thread sleeps in. */
+/* The first word of /proc/self/task/<id>/syscall is the number of the call the thread sleeps in. */
 static bool hangs_in_open(const char *task) {
     char path[64];
     char line[32] = "";

@@ -23,13 +23,13 @@ void sleep_ns(uint64_t duration_ns);
 /** Open descriptors of this process. */
 size_t count_descriptors(void);
 
-/** Threads of this process; a sanitizer may have one of its own, so compare with an earlier count. */
+/** Threads of this process; a sanitizer may have its own, so compare with an earlier count. */
 size_t count_threads(void);
 
 /** The ids of this process's threads, as text; returns how many, at most the places there are. */
 size_t process_threads(char ids[][24], size_t places);
 
-/** Wait until no more than so many threads are left: a joined thread leaves /proc a moment later. */
+/** Wait until so many threads are left: one that was joined leaves /proc a moment later. */
 bool threads_fall_to(size_t count);
 
 /** True in a build for ASan or TSan, which keep memory and libraries longer than asked. */

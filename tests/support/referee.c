@@ -240,7 +240,11 @@ static bool result_fits(const op_record *op, const ferry_completion *c) {
     case FERRY_OP_STREAM_RECEIVE:
         if ((op->flags & FERRY_LEND) != 0) {
             bool lent = (c->flags & FERRY_BUFFER) != 0;
-            return more ? ok && lent : (multishot ? !lent : true) && (lent || c->result == 0);
+            if (more) {
+                return ok && lent;
+            }
+            /* What was lent but found no room when it was cancelled comes with the final one. */
+            return lent ? !multishot || !ok : c->result == 0;
         }
         return c->result >= 0 && (uint64_t)c->result <= op->size;
     default:

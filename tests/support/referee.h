@@ -9,7 +9,7 @@
  *  - data, result, buffer id and flags agree with each other and with the request;
  *  - a buffer is not lent twice, does not overlap another lent one, and does not change while lent.
  *
- * A completion can be reaped on one thread before submit has returned on another, so a completion of
+ * A completion can be reaped on one thread before submit has returned on another: one that is of
  * an unknown op is believed as long as some submit is under way, and judged when it returns.
  *
  * It never fails a test by itself, because it is called on the engine's threads too: it notes its

@@ -22,8 +22,8 @@ constexpr size_t kChunk = 65536;
 constexpr uint32_t kSlotsBeside = 16384;
 
 struct Piece {
-    char *data;
-    uint64_t id;
+    char *data = nullptr;
+    uint64_t id = 0;
 };
 
 // Buffers with so many chunks, on a heap that counts.
@@ -39,14 +39,13 @@ struct World {
 
     // As a receive does: be offered room, take so much of it.
     Piece receive(size_t used) {
-        size_t size;
-        auto *data = static_cast<char *>(buffers.space(&size));
-        if (data == nullptr) {
-            assert_int_equal(size, 0);
+        ferry::driver::Span span;
+        if (buffers.space(&span) != FERRY_OK) {
+            assert_null(span.data);
             return {};
         }
-        assert_true(used <= size);
-        return {data, buffers.lend(used)};
+        assert_true(used <= span.size);
+        return {static_cast<char *>(span.data), buffers.lend(used)};
     }
 
     // As a file load does.
@@ -92,19 +91,19 @@ void pieces_lie_close_together_on_their_own_lines(void **) {
 
 void a_receive_is_offered_enough(void **) {
     World world(4);
-    size_t size;
-    assert_non_null(world.buffers.space(&size));
-    assert_int_equal(size, kChunk);
+    ferry::driver::Span span;
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_int_equal(span.size, kChunk);
     // Offered and not taken: nothing has happened.
-    assert_non_null(world.buffers.space(&size));
-    assert_int_equal(size, kChunk);
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_int_equal(span.size, kChunk);
     world.receive(kChunk - 16384);
-    assert_non_null(world.buffers.space(&size));
-    assert_int_equal(size, 16384);
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_int_equal(span.size, 16384);
     world.receive(1);
     // What is left now is too little: a fresh chunk.
-    assert_non_null(world.buffers.space(&size));
-    assert_int_equal(size, kChunk);
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_int_equal(span.size, kChunk);
     assert_int_equal(world.chunks_made(), 2);
 }
 
@@ -304,8 +303,8 @@ void what_was_never_released_goes_with_the_engine(void **) {
     {
         Buffers buffers(allocator, loads, kEngine, kShard);
         assert_true(buffers.open(2 * kChunk));
-        size_t size;
-        assert_non_null(buffers.space(&size));
+        ferry::driver::Span span;
+        assert_int_equal(buffers.space(&span), FERRY_OK);
         buffers.lend(100);
         for (size_t bytes : {size_t{1}, size_t{100000}, size_t{500}}) {
             assert_true(loads.take(bytes));

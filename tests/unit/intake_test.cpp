@@ -146,7 +146,7 @@ void a_refusing_allocator_is_told_and_nothing_leaks(void **) {
 
 // ---- many threads -------------------------------------------------------------------------------
 
-// The shard's side: takes entries in, keeps some slots busy, gives them back with the next generation.
+// The shard's side: takes entries in, keeps some slots busy, gives them back one generation on.
 class Drain {
   public:
     explicit Drain(Intake &intake)

@@ -11,7 +11,7 @@ using ferry::TimerWheel;
 namespace {
 
 constexpr uint64_t kTick = uint64_t{1} << 14;
-constexpr uint64_t kLevels = 8;
+constexpr uint64_t kLevels = 9;
 
 uint64_t tick_of(uint64_t ns) { return ns / kTick + (ns % kTick != 0 ? 1 : 0); }
 
@@ -31,9 +31,10 @@ void fires_in_its_tick_and_not_before(void **) {
     for (uint64_t start : {uint64_t{0}, 63 * kTick, 64 * kTick - 1, 4095 * kTick + 5}) {
         uint64_t width = kTick;
         for (uint64_t level = 0; level < kLevels; ++level, width *= 64) {
-            for (uint64_t delay : {width - 1, width, width + 1, 63 * width, 64 * width - 1}) {
-                if (level + 1 == kLevels && delay > width + 1)
-                    continue; // Beyond 63 slots of the last level: a test of its own.
+            uint64_t end = level + 1 < kLevels ? 64 * width : UINT64_MAX;
+            for (uint64_t delay : {width - 1, width, width + 1, end - width, end - 1}) {
+                if (delay > UINT64_MAX - 2 * kTick - start)
+                    continue; // Past the end of time.
                 TimerWheel wheel(start);
                 TimerWheel::Node node;
                 uint64_t expiry = start + delay;
@@ -171,8 +172,23 @@ void the_farthest_timer_waits_and_can_be_removed(void **) {
     assert_int_equal(wheel.next_ns(), TimerWheel::kNever);
 }
 
+void a_timer_for_ever_does_not_keep_anybody_awake(void **) {
+    // What a delay saturates to. It never expires; but it must not seem to be due, either.
+    for (uint64_t now : {uint64_t{0}, uint64_t{1} << 40, uint64_t{1} << 63, UINT64_MAX - kTick}) {
+        TimerWheel wheel(now);
+        TimerWheel::Node node;
+        wheel.insert(&node, UINT64_MAX - 1);
+        assert_true(wheel.next_ns() > now);
+        int fired = 0;
+        wheel.advance(now, [&](TimerWheel::Node *) { ++fired; });
+        assert_int_equal(fired, 0);
+        wheel.remove(&node);
+        assert_true(wheel.empty());
+    }
+}
+
 void the_far_future_comes(void **) {
-    // A simulated clock gets there. Nothing may fire early, and nothing may turn in place on the way.
+    // A simulated clock gets there. Nothing may fire early, nothing may turn in place on the way.
     constexpr uint64_t kExpiries[] = {uint64_t{63} << 56, (uint64_t{63} << 56) + 7 * kTick,
                                       uint64_t{1} << 62, (uint64_t{1} << 62) + 5 * kTick,
                                       uint64_t{1} << 63, UINT64_MAX - 3 * kTick};
@@ -263,7 +279,7 @@ class Model {
             assert_int_equal(next, TimerWheel::kNever);
             return;
         }
-        // Not later than the first is due; by the tick, since the very last one has no time of its own.
+        // Not later than the first is due; in ticks, since the very last one has no time at all.
         assert_true(next / kTick <= map_.begin()->first);
         assert_true(next / kTick >= tick_);
     }
@@ -277,8 +293,8 @@ class Model {
     bool firing_ = false;
 };
 
-// Time stays below the wheel's last slots, which have a test of their own.
-constexpr uint64_t kEnd = uint64_t{1} << 61;
+// Time stays where a delay of any size can be added to it.
+constexpr uint64_t kEnd = uint64_t{1} << 63;
 
 uint64_t some_expiry(unit::Random &random, uint64_t now) {
     if (random.one_in(50))
@@ -351,6 +367,7 @@ int main(int argc, char **argv) {
         UNIT_TEST(catches_up_while_it_is_empty),
         UNIT_TEST(next_ns_leads_to_the_timer_in_a_few_steps),
         UNIT_TEST(the_farthest_timer_waits_and_can_be_removed),
+        UNIT_TEST(a_timer_for_ever_does_not_keep_anybody_awake),
         UNIT_TEST(agrees_with_a_sorted_map),
         UNIT_TEST(agrees_while_timers_set_and_remove_timers),
         UNIT_TEST(the_far_future_comes),

@@ -1,7 +1,7 @@
-// What every unit test needs: cmocka for C++, a watchdog, seeded randomness, an allocator that counts.
+// What unit tests need: cmocka for C++, a watchdog, seeded randomness, an allocator that counts.
 //
-// The engine is built without exceptions, and cmocka leaves a failed test by longjmp: nothing but the
-// test's main thread may assert. Other threads note what they see, and the main thread asserts it.
+// The engine is built without exceptions, and cmocka leaves a failed test by longjmp: nothing but
+// the test's main thread may assert. Other threads note what they see, the main thread asserts it.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ extern "C" {
 
 namespace unit {
 
-// Under a sanitizer a loop is ten to twenty times slower; what it finds, it finds with fewer rounds.
+// Under a sanitizer a loop is ten times slower; what it finds, it finds with fewer rounds.
 constexpr bool kSanitized = UNIT_SANITIZED != 0;
 constexpr uint64_t rounds(uint64_t count) { return kSanitized ? count / 10 : count; }
 
@@ -72,7 +72,7 @@ inline uint64_t &run_seed() {
     return seed;
 }
 
-// The run's generator. The seed is another one each time; to repeat a run, give its seed as argument.
+// The run's generator. The seed is another one each time; a run is repeated with it as argument.
 inline Random random() { return Random(run_seed()); }
 
 inline void choose_seed(int argc, char **argv) {

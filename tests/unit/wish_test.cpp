@@ -19,16 +19,23 @@ struct Slot {
 };
 
 // The shard found the slot in its mailbox.
-bool take(Slot &slot, uint32_t generation) {
-    slot.wish.taken();
-    return slot.wish.is_for(generation);
-}
+bool take(Slot &slot, uint32_t generation) { return slot.wish.taken(generation, true); }
 
 void is_for_nobody_at_first(void **) {
+    for (uint32_t generation : {0u, 1u, kGenerationMask}) {
+        Slot slot;
+        assert_false(slot.wish.claim(generation));
+        assert_false(take(slot, generation));
+    }
+}
+
+void a_wish_waits_for_a_slot_that_is_not_live_yet(void **) {
     Slot slot;
-    assert_false(slot.wish.is_for(0));
-    assert_false(slot.wish.is_for(1));
-    assert_false(slot.wish.is_for(kGenerationMask));
+    assert_true(slot.wish.ask(7));
+    assert_false(slot.wish.taken(7, false));
+    assert_false(slot.wish.claim(8));
+    assert_true(slot.wish.claim(7));
+    assert_false(slot.wish.claim(7));
 }
 
 void mails_once_however_often_one_asks(void **) {
@@ -56,8 +63,8 @@ void a_slow_caller_does_not_undo_a_later_wish(void **) {
     assert_true(slot.wish.ask(8));
     assert_false(slot.wish.ask(7));
     assert_true(take(slot, 8));
-    assert_false(slot.wish.ask(7));
-    assert_true(slot.wish.is_for(8));
+    slot.wish.ask(7);
+    assert_false(take(slot, 8));
 }
 
 void a_wish_made_while_the_slot_is_mailed_is_seen(void **) {
@@ -73,13 +80,14 @@ void generations_wrap(void **) {
     assert_true(take(slot, kGenerationMask));
     assert_true(slot.wish.ask(0));
     assert_true(take(slot, 0));
+    assert_true(slot.wish.ask(0));
     assert_false(slot.wish.ask(kGenerationMask)); // Slow, not early.
-    assert_true(slot.wish.is_for(0));
+    assert_true(take(slot, 0));
 }
 
 void an_old_wish_does_not_outweigh_a_new_one(void **) {
-    // A busy slot goes through half of all generations within seconds, and nobody cancels anything in
-    // between. Then the last wish must not look as if it were the later one.
+    // A busy slot goes through half of all generations within seconds, and nobody cancels anything
+    // in between. Then the last wish must not look as if it were the later one.
     for (uint32_t between : {kGenerationMask / 2, kGenerationMask / 2 + 1, kGenerationMask / 2 + 2,
                              kGenerationMask - 1, kGenerationMask}) {
         Slot slot;
@@ -88,9 +96,10 @@ void an_old_wish_does_not_outweigh_a_new_one(void **) {
         slot.wish.ask(first);
         assert_true(take(slot, first));
         slot.wish.ask(later);
-        if (!slot.wish.is_for(later))
+        bool seen = take(slot, later);
+        if (!seen)
             print_error("%u generations after the last wish, one was lost\n", between);
-        assert_true(slot.wish.is_for(later));
+        assert_true(seen);
     }
 }
 
@@ -153,6 +162,7 @@ int main(int argc, char **argv) {
     unit::choose_seed(argc, argv);
     const CMUnitTest tests[] = {
         UNIT_TEST(is_for_nobody_at_first),
+        UNIT_TEST(a_wish_waits_for_a_slot_that_is_not_live_yet),
         UNIT_TEST(mails_once_however_often_one_asks),
         UNIT_TEST(a_late_wish_hits_nothing),
         UNIT_TEST(a_slow_caller_does_not_undo_a_later_wish),

@@ -1,5 +1,5 @@
-// The worker threads: every job runs once or is withdrawn, threads come as they are needed, and a stop
-// waits for what has begun but not for ever.
+// The worker threads: every job runs once or is withdrawn, threads come as they are needed, and a
+// stop waits for what has begun but not for ever.
 #include "driver/worker_pool.hpp"
 #include "unit.hpp"
 

@@ -41,7 +41,8 @@ typedef struct ferry_queue_options {
     uint32_t mode;        /**< FERRY_QUEUE_REAP, _MAPPED or _INLINE. */
     uint32_t capacity;    /**< Places in the ring, rounded up to a power of two; 0 = 1024, at most
                                1048576. An inline queue has none. */
-    uint32_t shard;       /**< Where requests without a target run: 1 to shards; 0 = by turns. */
+    uint32_t shard;       /**< Where requests without a target run: 1 to shards; 0 = on the
+                               shard that submits, else each call's on the next one by turns. */
     uint32_t reserved;    /**< 0. */
     ferry_wake_fn wake;   /**< NULL = none. */
     void *user_data;      /**< For wake. */

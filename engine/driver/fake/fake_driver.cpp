@@ -272,10 +272,11 @@ void FakeDriver::receive(FakeSocket &stream) noexcept {
     }
     Span space{receive.memory, receive.size};
     bool lend = space.data == nullptr;
+    int32_t status = FERRY_OK;
     if (lend)
-        space = environment_.host.lend_space();
-    if (space.data == nullptr) {
-        end(Call::receive, &stream, receive, {.status = FERRY_E_FULL});
+        space = environment_.host.lend_space(&status);
+    if (status != FERRY_OK) {
+        end(Call::receive, &stream, receive, {.status = status});
         return;
     }
     size_t size = std::min(space.size, stream.arrived.size());

@@ -236,9 +236,10 @@ void UvDriver::receive_ready(UvSocket &stream) noexcept {
     Span space{receive.memory, receive.size};
     bool lend = space.data == nullptr;
     if (lend) {
-        space = environment_.host.lend_space();
-        if (space.data == nullptr) {
-            receive.complete({.status = FERRY_E_FULL});
+        int32_t status;
+        space = environment_.host.lend_space(&status);
+        if (status != FERRY_OK) {
+            receive.complete({.status = status});
             return;
         }
     }
