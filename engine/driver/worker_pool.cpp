@@ -57,9 +57,19 @@ bool WorkerPool::withdraw(Job *job) noexcept {
     return true;
 }
 
-void WorkerPool::count_detached(int change) noexcept {
+void WorkerPool::detach(Job *job) noexcept {
     std::lock_guard<std::mutex> guard(mutex_);
-    detached_ += change;
+    if (job->returned)
+        return;
+    job->detached = true;
+    ++detached_;
+}
+
+void WorkerPool::returned(Job *job) noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    job->returned = true;
+    if (job->detached)
+        --detached_;
 }
 
 void WorkerPool::entry(void *pool) { static_cast<WorkerPool *>(pool)->work(); }
@@ -116,7 +126,7 @@ uint32_t WorkerPool::alive() noexcept {
 
 uint32_t WorkerPool::detached() noexcept {
     std::lock_guard<std::mutex> guard(mutex_);
-    return detached_ > 0 ? static_cast<uint32_t>(detached_) : 0;
+    return detached_;
 }
 
 } // namespace ferry::driver

@@ -17,7 +17,9 @@ namespace ferry::driver {
 
 struct Job {
     Job *next = nullptr;
-    void (*run)(Job *job) = nullptr; // On a worker; afterwards the pool does not touch the job.
+    void (*run)(Job *job) = nullptr; // On a worker; calls returned() when the system let it go.
+    bool returned = false;           // Under the pool's lock.
+    bool detached = false;           // Under the pool's lock.
 };
 
 class WorkerPool {
@@ -32,8 +34,9 @@ class WorkerPool {
     // True: it had not begun and will not.
     bool withdraw(Job *job) noexcept;
 
-    // A job whose operation has ended already is still held by the system (or has returned).
-    void count_detached(int change) noexcept;
+    // The operation has ended while the system still holds the job: count it until it returns.
+    void detach(Job *job) noexcept;
+    void returned(Job *job) noexcept;
 
     // Let the threads end when their work is done; false if some still work when the time is over.
     bool stop(uint64_t until_ns) noexcept;
@@ -61,7 +64,7 @@ class WorkerPool {
     uint32_t idle_ = 0;
     uint32_t queued_ = 0;
     uint32_t woken_ = 0; // Idle threads that were signalled and have not come round yet.
-    int detached_ = 0;
+    uint32_t detached_ = 0;
     bool stopping_ = false;
 };
 

@@ -138,9 +138,21 @@ ferry_status Engine::bind_host_thread() noexcept {
         return FERRY_E_UNSUPPORTED;
     if (!shards_[0]->bind_once(os::thread_self()))
         return FERRY_E_WRONG_THREAD;
-    if (running_)
+    if (running_ || in_callback())
         return FERRY_E_BUSY;
     return state() == FERRY_ENGINE_STOPPED ? FERRY_E_SHUTDOWN : FERRY_OK;
+}
+
+// Whether a callback on this thread, of dispatch, makes this call.
+bool Engine::in_callback() noexcept {
+    if (dispatching_.load(std::memory_order_relaxed) == 0)
+        return false;
+    SpinGuard guard(queues_lock_);
+    for (Queue *queue = queues_; queue != nullptr; queue = queue->next) {
+        if (queue->dispatching_here())
+            return true;
+    }
+    return false;
 }
 
 ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept {
@@ -236,6 +248,8 @@ bool Engine::wait_for_threads(uint64_t until_ns) noexcept {
 }
 
 ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
+    if (in_callback())
+        return FERRY_E_BUSY;
     if (host_driven()) {
         if (running_)
             return FERRY_E_BUSY;
@@ -266,6 +280,8 @@ ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
 ferry_status Engine::can_destroy() noexcept {
     if (forked())
         return FERRY_OK;
+    if (in_callback())
+        return FERRY_E_BUSY;
     if (state() == FERRY_ENGINE_STOPPED)
         return FERRY_OK;
     // What was timed out on may have ended since.

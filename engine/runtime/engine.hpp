@@ -70,6 +70,11 @@ class Engine {
     ferry_status discard(ferry_handle handle) noexcept;
     ferry_status release(ferry_buffer buffer) noexcept;
 
+    // Queues inside dispatch().
+    void count_dispatch(int change) noexcept {
+        dispatching_.fetch_add(change, std::memory_order_relaxed);
+    }
+
     // The shard that runs on this thread, or null.
     Shard *shard_here() const noexcept;
 
@@ -86,6 +91,7 @@ class Engine {
     bool wait_for_threads(uint64_t until_ns) noexcept;
     bool drain_host_driven(uint64_t timeout_ns) noexcept;
     ferry_status bind_host_thread() noexcept;
+    bool in_callback() noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
 
     ferry_engine_options options_;
@@ -105,6 +111,7 @@ class Engine {
     std::atomic<bool> poisoned_{false};
     std::atomic<bool> shutting_down_{false}; // One shutdown call at a time.
     bool running_ = false;                   // Inside a host-driven run.
+    std::atomic<int> dispatching_{0};
     bool descriptor_wanted_ = false;
     uint64_t left_since_ns_ = 0;
     std::mutex life_mutex_;

@@ -178,7 +178,7 @@ void Queue::advance_head(uint32_t head) noexcept {
 }
 
 int32_t Queue::reap(ferry_completion *out, uint32_t capacity) noexcept {
-    if (dispatching_)
+    if (dispatching())
         return FERRY_E_BUSY;
     uint32_t total = 0;
     for (;;) {
@@ -272,7 +272,7 @@ int32_t Queue::wait(ferry_completion *out, uint32_t capacity, uint64_t timeout_n
 }
 
 int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
-    if (dispatching_)
+    if (dispatching())
         return FERRY_E_BUSY;
     uint32_t count = waiting();
     if (count == 0) {
@@ -285,7 +285,8 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         count = INT32_MAX;
     uint64_t end = budget_ns != 0 ? os::now_ns() + budget_ns : 0;
     uint32_t done = 0;
-    dispatching_ = true;
+    dispatcher_.store(os::thread_self(), std::memory_order_relaxed);
+    engine_.count_dispatch(1);
     while (done < count) {
         uint32_t head = head_.load(std::memory_order_relaxed);
         uint32_t place = head & (capacity_ - 1);
@@ -301,7 +302,8 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         if (end != 0 && os::now_ns() >= end)
             break;
     }
-    dispatching_ = false;
+    engine_.count_dispatch(-1);
+    dispatcher_.store(0, std::memory_order_relaxed);
     if (waiting() == 0)
         arm();
     return static_cast<int32_t>(done);
@@ -327,7 +329,7 @@ uint64_t Queue::in_flight() const noexcept {
 }
 
 ferry_status Queue::retire(bool stopped) noexcept {
-    if (dispatching_)
+    if (dispatching())
         return FERRY_E_BUSY;
     if (!stopped) {
         SpinGuard guard(lock_);

@@ -76,6 +76,11 @@ class Queue {
     ferry_status open_fd(int32_t *fd) noexcept;
     void map(ferry_queue_mapping *mapping) noexcept;
 
+    // Whether this thread is inside one of its callbacks.
+    bool dispatching_here() const noexcept {
+        return dispatcher_.load(std::memory_order_relaxed) == os::thread_self();
+    }
+
     // Retire: from now on calls answer FERRY_E_STALE. FERRY_E_BUSY while something is in flight.
     ferry_status retire(bool stopped) noexcept;
     // In a fork's child.
@@ -95,6 +100,9 @@ class Queue {
              void *user_data) noexcept;
     bool move_up_locked() noexcept;
     void signal() noexcept;
+    bool dispatching() const noexcept {
+        return dispatcher_.load(std::memory_order_relaxed) != 0;
+    }
     uint32_t waiting() const noexcept;
     void advance_head(uint32_t head) noexcept;
     void nudge_starved() noexcept;
@@ -113,7 +121,7 @@ class Queue {
     Link *links_ = nullptr;
     std::atomic<uint64_t> accepted_remote_{0};
     os::Event event_;
-    bool dispatching_ = false; // The consumer's.
+    std::atomic<uintptr_t> dispatcher_{0}; // The thread that is inside dispatch(), 0 = none.
 
     alignas(64) std::atomic<uint32_t> head_{0}; // The consumer's.
     alignas(64) std::atomic<uint32_t> tail_{0};

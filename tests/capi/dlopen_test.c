@@ -70,19 +70,25 @@ static void use(const calls *c) {
     assert_int_equal(c->engine_destroy(engine), FERRY_OK);
 }
 
+static void load_and_unload(void) {
+    calls c;
+    void *library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        fail_msg("%s", dlerror());
+    }
+    find_all(library, &c);
+    use(&c);
+    assert_int_equal(dlclose(library), 0);
+}
+
 static void comes_and_goes(void **state) {
     (void)state;
-    size_t threads = count_threads();
     size_t descriptors = count_descriptors();
+    load_and_unload();
+    /* A sanitizer starts a thread of its own when the first other one is started. */
+    size_t threads = sanitized() ? count_threads() : 1;
     for (int i = 0; i < TIMES; i++) {
-        calls c;
-        void *library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
-        if (library == NULL) {
-            fail_msg("%s", dlerror());
-        }
-        find_all(library, &c);
-        use(&c);
-        assert_int_equal(dlclose(library), 0);
+        load_and_unload();
     }
     assert_true(threads_fall_to(threads));
     assert_int_equal(count_descriptors(), descriptors);

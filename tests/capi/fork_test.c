@@ -99,14 +99,14 @@ static void be_the_child(const family *p) {
     if (count_descriptors() != p->descriptors) {
         fprintf(stderr, "in the child: %zu descriptors open, not %zu\n", count_descriptors(),
                 p->descriptors);
-        _exit(1);
+        child_exit(1);
     }
     CHILD_CHECK(atomic_load(&p->allocator->blocks) == 0);
     CHILD_CHECK(atomic_load(&p->allocator->wrong_frees) == 0);
     live_on_ones_own();
     tell(p->to_parent[1]);
     listen_for(p->to_child[0]);
-    _exit(0);
+    child_exit(0);
 }
 
 /* The listener accepts, the stream carries, the timer is still there. */

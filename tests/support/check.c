@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include "process.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ void require_failed(const char *text, const char *file, int line) {
 
 void child_failed(const char *text, const char *file, int line) {
     fprintf(stderr, "%s:%d: in the child: %s\n", file, line, text);
-    _exit(1);
+    child_exit(1);
 }
 
 void note_skip(const char *reason) {

@@ -42,6 +42,9 @@ bool sanitized(void);
  */
 int run_in_child(int (*body)(void *argument), void *argument);
 
+/** End a forked child at once: nothing of the parent's is flushed, joined or checked on the way. */
+_Noreturn void child_exit(int status);
+
 /** Wait for a child's end; the same answer as run_in_child. */
 int child_status(pid_t child);
 

@@ -41,7 +41,7 @@ void UvDriver::cancel_load(FileLoad &load) noexcept {
     if (environment_.workers.withdraw(job))
         free_job(job);
     else
-        environment_.workers.count_detached(1); // Until it comes back; nothing of the host's is in it.
+        environment_.workers.detach(job); // Until it comes back; nothing of the host's is in it.
     load.complete({.status = FERRY_E_CANCELED});
 }
 
@@ -62,6 +62,7 @@ void UvDriver::run_load(Job *base) {
     auto *job = static_cast<LoadJob *>(base);
     read_file(*job);
     UvDriver &driver = *job->driver;
+    driver.environment_.workers.returned(job);
     driver.done_.push(job); // From here on the job is the shard's.
     driver.environment_.host.nudge();
 }
@@ -74,7 +75,6 @@ void UvDriver::finish_loads() noexcept {
             load->data = job->data;
             load->complete(job->outcome);
         } else {
-            environment_.workers.count_detached(-1);
             drop_result(*job);
         }
         free_job(job);
