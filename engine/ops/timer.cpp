@@ -9,7 +9,8 @@ Operation timer(Op *op) {
     uint64_t expiry = op->params.timer.delay_ns;
     for (;;) {
         co_await SleepWait(op, expiry);
-        if (op->interrupted != 0)
+        // What has expired has, whoever wants it to end by now.
+        if (op->interrupted != 0 && op->shard().now_ns() < expiry)
             co_return interrupted(op);
         if (interval == 0)
             co_return Ending{.result = 1};

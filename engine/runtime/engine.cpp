@@ -199,6 +199,11 @@ void Engine::fill_report(Shard &shard, uint64_t completed_before,
         report->overrun_ns = now - shard.budget_end_ns();
 }
 
+void Engine::note_own_work() noexcept {
+    if (host_driven() && descriptor_wanted_ && !running_)
+        shards_[0]->knock();
+}
+
 ferry_status Engine::descriptor(int32_t *fd) noexcept {
     ferry_status status = bind_host_thread();
     if (status != FERRY_OK)

@@ -75,6 +75,10 @@ class Engine {
         dispatching_.fetch_add(change, std::memory_order_relaxed);
     }
 
+    // On the thread of a host-driven engine, which may go to sleep on the descriptor: its own requests
+    // make that readable, too.
+    void note_own_work() noexcept;
+
     // The shard that runs on this thread, or null.
     Shard *shard_here() const noexcept;
 

@@ -60,7 +60,11 @@ ferry_status Shard::open() noexcept {
 
 void Shard::work() noexcept {
     take_in();
-    run_ready();
+    if (run_ready() && discarded_ != nullptr) {
+        // What was submitted before a discard is at work now, and ends by it.
+        close_discarded();
+        run_ready();
+    }
     if (!wheel_.empty()) {
         fire_timers();
         run_ready();
@@ -112,6 +116,8 @@ void Shard::take_in() noexcept {
 // Cancels are taken before the inbox and looked at after it: a request is seen before its cancel.
 void Shard::take_wishes() noexcept {
     Op *cancelled = cancels_.take_all();
+    if (discarded_ == nullptr)
+        discarded_ = discards_.take_all();
     drain_inbox();
     while (cancelled != nullptr) {
         Op *op = cancelled;
@@ -120,10 +126,11 @@ void Shard::take_wishes() noexcept {
             interrupt(*op, FERRY_E_CANCELED);
         ++progress_;
     }
-    HandleSlot *discarded = discards_.take_all();
-    while (discarded != nullptr) {
-        HandleSlot *slot = discarded;
-        discarded = slot->next_discard;
+}
+
+void Shard::close_discarded() noexcept {
+    while (HandleSlot *slot = discarded_) {
+        discarded_ = slot->next_discard;
         if (slot->discard.taken(slot->generation.load(std::memory_order_relaxed),
                                 slot->socket != nullptr))
             close(*slot, nullptr);

@@ -139,6 +139,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void drain_inbox() noexcept;
     void take_wishes() noexcept;
     void cancel_locals() noexcept;
+    void close_discarded() noexcept;
     void run(Op *op) noexcept;
     void fire_timers() noexcept;
     void set_alarm(Op *op, uint64_t expiry_ns) noexcept;
@@ -172,6 +173,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     coro::WaitList memory_; // Receives for which every buffer is lent.
     driver::Socket *dirty_ = nullptr;
     Queue::Link *touched_ = nullptr;
+    HandleSlot *discarded_ = nullptr; // Taken from the mailbox.
     uint64_t freed_[kFreedMax];
     Counter freed_count_; // Free slots kept at hand.
     struct LocalCancel {

@@ -242,8 +242,10 @@ ferry_status Submission::run(const ferry_request *requests, size_t count, ferry_
         if (status == FERRY_OK)
             status = refused;
     }
-    if (local != 0)
+    if (local != 0) {
         queue_.link(here_->index()).accepted.add(local);
+        engine_.note_own_work();
+    }
     *accepted = done;
     return status;
 }
@@ -256,11 +258,7 @@ ferry_status Engine::submit(Queue &queue, const ferry_request *requests, size_t 
     if (state() != FERRY_ENGINE_RUNNING)
         return FERRY_E_SHUTDOWN;
     Submission submission(*this, queue);
-    ferry_status status = submission.run(requests, count, ops, accepted);
-    // A host that sleeps on the engine's descriptor must be told of its own requests, too.
-    if (descriptor_wanted_ && !running_ && *accepted != 0)
-        shards_[0]->knock();
-    return status;
+    return submission.run(requests, count, ops, accepted);
 }
 
 } // namespace ferry

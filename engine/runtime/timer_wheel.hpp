@@ -34,7 +34,7 @@ class TimerWheel {
             now_tick_ = now_ns >> kTickBits;
     }
 
-    // Rounded up to a tick: never early.
+    // Rounded up to a tick: never early. Fires in the order of expiry, equals in that of insertion.
     void insert(Node *node, uint64_t expiry_ns) noexcept {
         node->expiry_ns = expiry_ns;
         ++count_;
@@ -136,22 +136,48 @@ class TimerWheel {
         return false;
     }
 
+    // Take a slot's list, in the order in which it was built: lists grow at the front.
     void detach(size_t level, uint64_t tick) noexcept {
         size_t slot = (tick >> (level * kLevelBits)) & (kSlots - 1);
         occupied_[level] &= ~(uint64_t{1} << slot);
-        // Lists are built by pushing to the front; turn it, so that equal times fire in order.
         Node *node = slots_[level][slot];
         slots_[level][slot] = nullptr;
         detached_ = nullptr;
+        bool ordered = true;
         while (node != nullptr) {
             Node *next = node->next;
+            ordered = ordered && (detached_ == nullptr || node->expiry_ns <= detached_->expiry_ns);
             node->next = detached_;
-            if (detached_ != nullptr)
-                detached_->link = &node->next;
-            node->link = &detached_;
             detached_ = node;
             node = next;
         }
+        // Within a tick, and among those that came late, what is due first fires first.
+        if (level == 0 && !ordered)
+            detached_ = sorted(detached_);
+        for (Node **link = &detached_; *link != nullptr; link = &(*link)->next)
+            (*link)->link = link;
+    }
+
+    // By expiry; equals keep their order.
+    static Node *sorted(Node *list) noexcept {
+        if (list == nullptr || list->next == nullptr)
+            return list;
+        Node *middle = list;
+        for (Node *end = list->next; end != nullptr && end->next != nullptr; end = end->next->next)
+            middle = middle->next;
+        Node *right = sorted(middle->next);
+        middle->next = nullptr;
+        Node *left = sorted(list);
+        Node *first = nullptr;
+        Node **last = &first;
+        while (left != nullptr && right != nullptr) {
+            Node *&smaller = right->expiry_ns < left->expiry_ns ? right : left;
+            *last = smaller;
+            last = &smaller->next;
+            smaller = smaller->next;
+        }
+        *last = left != nullptr ? left : right;
+        return first;
     }
 
     uint64_t now_tick_;

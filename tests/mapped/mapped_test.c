@@ -280,13 +280,14 @@ static void a_queue_may_go_when_its_last_message_is_read(void **state) {
     for (uint64_t i = 0; i < rounds(20000); i++) {
         uint64_t count;
         live_and_die(engine);
+        int next = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        REQUIRE(next >= 0);
         /* The one before has had a whole round to get what was not meant for it. */
         if (mine >= 0) {
             found += read(mine, &count, sizeof count) >= 0 ? 1 : 0;
             close(mine);
         }
-        mine = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        REQUIRE(mine >= 0);
+        mine = next;
     }
     close(mine);
     assert_int_equal(found, 0);

@@ -1,6 +1,7 @@
-// The real engine on a made-up system: what the driver's seam promises, and what stands above it must do
-// whichever way a driver keeps the promise. Each test runs three times: on a driver that is ready at the
-// next poll, on one that ends things within their start call, on one that ends everything later.
+// The real engine on a made-up system: what the driver's seam promises, and what stands above it
+// must do whichever way a driver keeps the promise. Each test runs three times: on a driver that is
+// ready at the next poll, on one that ends things within their start call, on one that ends
+// everything later.
 #include <chrono>
 #include <csetjmp>
 #include <cstdarg>
@@ -295,7 +296,7 @@ void sends_in_parts_and_in_order(void **state) {
     std::string sent;
     std::vector<std::string> parts;
     for (int i = 0; i < 100; ++i)
-        parts.push_back(std::string(static_cast<size_t>(i % 17 + 1), static_cast<char>('a' + i % 26)));
+        parts.emplace_back(static_cast<size_t>(i % 17 + 1), static_cast<char>('a' + i % 26));
     std::vector<ferry_op> ops;
     for (const std::string &part : parts) {
         sent += part;

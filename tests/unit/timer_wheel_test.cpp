@@ -215,12 +215,12 @@ void the_far_future_comes(void **) {
 // ---- against a model ----------------------------------------------------------------------------
 
 struct Timer : TimerWheel::Node {
-    std::multimap<uint64_t, Timer *>::iterator place;
+    std::multimap<std::pair<uint64_t, uint64_t>, Timer *>::iterator place;
     bool in_model = false;
     bool set_while_firing = false;
 };
 
-// The wheel and a map by tick, in which equal ticks keep the order in which they were set.
+// The wheel and a map by tick and expiry, in which equals keep the order in which they were set.
 class Model {
   public:
     explicit Model(uint64_t now_ns) : wheel_(now_ns), now_ns_(now_ns), tick_(now_ns / kTick) {
@@ -233,7 +233,7 @@ class Model {
 
     void insert(Timer &timer, uint64_t expiry_ns) {
         uint64_t tick = tick_of(expiry_ns);
-        timer.place = map_.emplace(tick > tick_ ? tick : tick_, &timer);
+        timer.place = map_.emplace(std::pair(tick > tick_ ? tick : tick_, expiry_ns), &timer);
         timer.in_model = true;
         timer.set_while_firing = firing_;
         wheel_.insert(&timer, expiry_ns);
@@ -254,8 +254,8 @@ class Model {
             assert_true(timer->in_model);
             assert_false(timer->linked());
             assert_true(timer->expiry_ns <= now_ns); // Never early.
-            uint64_t tick = timer->place->first;
-            assert_int_equal(tick, map_.begin()->first); // In order.
+            uint64_t tick = timer->place->first.first;
+            assert_int_equal(tick, map_.begin()->first.first); // In order.
             // What a timer sets while a slot is dealt out may overtake its equals in that slot.
             Timer *first = map_.begin()->second;
             assert_true(first == timer || timer->set_while_firing);
@@ -268,7 +268,7 @@ class Model {
         if (now_ns / kTick > tick_)
             tick_ = now_ns / kTick;
         // All that is due has fired.
-        assert_true(map_.empty() || map_.begin()->first > tick_);
+        assert_true(map_.empty() || map_.begin()->first.first > tick_);
     }
 
     void check() {
@@ -280,13 +280,13 @@ class Model {
             return;
         }
         // Not later than the first is due; in ticks, since the very last one has no time at all.
-        assert_true(next / kTick <= map_.begin()->first);
+        assert_true(next / kTick <= map_.begin()->first.first);
         assert_true(next / kTick >= tick_);
     }
 
   private:
     TimerWheel wheel_;
-    std::multimap<uint64_t, Timer *> map_;
+    std::multimap<std::pair<uint64_t, uint64_t>, Timer *> map_; // By tick, then by expiry.
     std::vector<Timer> timers_;
     uint64_t now_ns_;
     uint64_t tick_;

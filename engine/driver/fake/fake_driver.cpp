@@ -72,8 +72,10 @@ void FakeDriver::forget(Call call, const void *subject) noexcept {
     });
 }
 
-// Nothing that was posted for this one may reach the next one in its place, a late cancel least of all.
-void FakeDriver::end(Call call, void *subject, Primitive &primitive, const Outcome &outcome) noexcept {
+// Nothing that was posted for this one may reach the next one in its place, a late cancel least of
+// all.
+void FakeDriver::end(Call call, void *subject, Primitive &primitive,
+                     const Outcome &outcome) noexcept {
     forget(call, subject);
     primitive.complete(outcome);
 }

@@ -1,9 +1,9 @@
 // A driver without a system: connections, files and time are made up in memory.
 //
-// For tests of what stands above the seam. Time stands still while anything happens and jumps when the
-// shard would wait, so an hour's sleep takes none. All that the seam leaves open can be chosen: whether
-// a primitive ends within its start call or in a later poll, whether a cancelled one ends at once, how
-// much a send takes. Only the shard's thread may use it, wake() and now_ns() excepted.
+// For tests of what stands above the seam. Time stands still while anything happens and jumps when
+// the shard would wait, so an hour's sleep takes none. All that the seam leaves open can be chosen:
+// whether a primitive ends within its start call or in a later poll, whether a cancelled one ends
+// at once, how much a send takes. Only the shard's thread may use it, wake() and now_ns() excepted.
 #pragma once
 
 #include <atomic>
@@ -37,8 +37,8 @@ class FakeDriver final : public Driver {
     explicit FakeDriver(const Environment &environment) : environment_(environment) {}
 
     // ---- for tests ----
-    // As a readiness driver: a send takes what fits at once, a cancel is done at once. As a completion
-    // driver: all of that happens in a later poll, and until then the memory is in use.
+    // As a readiness driver: a send takes what fits at once, a cancel is done at once. As a
+    // completion driver: all of that happens in a later poll, and until then the memory is in use.
     bool completes_later = false;
     // A primitive that can end at once does so within its start call.
     bool eager = false;

@@ -38,8 +38,8 @@ static constexpr unsigned kAnswers = 4096;
 static constexpr size_t kRingBytes = kBufferCount * sizeof(io_uring_buf);
 static constexpr size_t kBuffersBytes = kBufferCount * kBufferSize;
 
-// Made disabled: the engine is made on one thread and run on another, and the ring belongs to the thread
-// that enables it.
+// Made disabled: the engine is made on one thread and run on another, and the ring belongs to the
+// thread that enables it.
 ferry_status UringDriver::open() noexcept {
     io_uring_params params = {};
     params.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
@@ -200,8 +200,8 @@ void UringDriver::wake() noexcept {
     [[maybe_unused]] ssize_t written = ::write(wake_fd_, &one, sizeof one);
 }
 
-// A poll has its own timeout; this one makes the ring's descriptor readable. As in the uv driver it is
-// only ever set earlier.
+// A poll has its own timeout; this one makes the ring's descriptor readable. As in the uv driver it
+// is only ever set earlier.
 void UringDriver::keep_until(uint64_t until_ns) noexcept {
     if (until_ns < timer_at_ns_) {
         timer_ = {static_cast<int64_t>(until_ns / 1000000000u),

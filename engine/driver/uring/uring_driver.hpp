@@ -1,8 +1,8 @@
 // A driver on io_uring: what the shard waits on for everything is one ring.
 //
-// A spike, to try the seam on a driver whose kernel side works by itself. A primitive stays active until
-// the kernel has answered, a cancelled one too: cancel only asks, so no memory is handed back early.
-// See docs/design/002-driver-seam.md.
+// A spike, to try the seam on a driver whose kernel side works by itself. A primitive stays active
+// until the kernel has answered, a cancelled one too: cancel only asks, so no memory is handed back
+// early. See docs/design/002-driver-seam.md.
 #pragma once
 
 #include <liburing.h>
@@ -30,7 +30,8 @@ struct UringSocket final : Socket {
     bool canceling = false; // The receive in progress.
     bool accepting = false; // A listener's multishot accept is in the kernel.
     bool closed = false;    // A listener that waits for the end of that.
-    // A stream's bytes that have arrived and found no room: a provided buffer and what is left in it.
+    // A stream's bytes that have arrived and found no room: a provided buffer and what is left in
+    // it.
     uint16_t arrived_id = 0;
     uint32_t arrived_begin = 0;
     uint32_t arrived_end = 0;

@@ -1,4 +1,5 @@
-// Whole files: open, statx, read, close, each an entry of its own. Nothing of this needs our workers.
+// Whole files: open, statx, read, close, each an entry of its own. Nothing of this needs our
+// workers.
 #include <cerrno>
 #include <cstring>
 #include <new>

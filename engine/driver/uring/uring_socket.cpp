@@ -15,7 +15,8 @@
 
 namespace ferry::driver::uring {
 
-// So many connections may wait here unasked for; then the kernel keeps the next ones in its backlog.
+// So many connections may wait here unasked for; then the kernel keeps the next ones in its
+// backlog.
 static constexpr uint32_t kWaitingMax = 8;
 static constexpr size_t kReceiveMax = 1u << 30;
 

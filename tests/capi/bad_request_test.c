@@ -1,0 +1,293 @@
+/*
+ * Bad requests: each kind meets its own status at submit and nothing happens. A healthy neighbour must
+ * not notice any of it. Bad handles, buffers and calls are bad_call_test's matter.
+ */
+#include "neighbour.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- Requests ------------------------------------------------------------------------------ */
+
+enum { OPCODES = 10 };
+
+static char memory[16];
+
+/* One good request of each form; how many words of its parameters it names. */
+static size_t good_request(fixture *f, size_t which, ferry_request *request) {
+    uint16_t port;
+    int peer;
+    ferry_address address = loopback(0);
+    switch (which) {
+    case 0:
+        ferry_prepare_nop(request);
+        return 0;
+    case 1:
+        ferry_prepare_handle_close(request, fixture_listen(f, &port));
+        return 0;
+    case 2:
+        ferry_prepare_timer(request, HOUR, 0);
+        return 2;
+    case 3:
+        ferry_prepare_timer(request, HOUR, HOUR);
+        return 2;
+    case 4:
+        ferry_prepare_tcp_listen(request, &address, 1);
+        return 5;
+    case 5:
+        ferry_prepare_tcp_accept(request, fixture_listen(f, &port));
+        return 0;
+    case 6:
+        address.port = 1;
+        ferry_prepare_tcp_connect(request, &address);
+        return 4;
+    case 7:
+        ferry_prepare_stream_receive(request, fixture_stream(f, &peer), memory, sizeof memory);
+        return 2;
+    case 8:
+        ferry_prepare_stream_send(request, fixture_stream(f, &peer), memory, sizeof memory);
+        return 2;
+    default:
+        ferry_prepare_file_load(request, "/nowhere", 0);
+        return 2;
+    }
+}
+
+static void expect_refused(fixture *f, const ferry_request *request, ferry_status expected,
+                           const char *what, size_t which) {
+    ferry_op op = FERRY_NONE;
+    size_t accepted = 9;
+    ferry_status status = fixture_try(f, request, 1, &op, &accepted);
+    if (status != expected || accepted != 0) {
+        fail_msg("form %zu, %s: %s, not %s", which, what, ferry_status_name(status),
+                 ferry_status_name(expected));
+    }
+}
+
+/* For what the contract calls malformed or unknown, without saying which. */
+static void expect_refused_somehow(fixture *f, const ferry_request *request, const char *what) {
+    size_t accepted = 9;
+    ferry_status status = fixture_try(f, request, 1, NULL, &accepted);
+    if ((status != FERRY_E_INVALID && status != FERRY_E_UNSUPPORTED) || accepted != 0) {
+        fail_msg("%s: %s", what, ferry_status_name(status));
+    }
+}
+
+static void unknown_opcodes(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    static const uint16_t unknown[] = {
+        0, FERRY_OP_POST, 4, 15, 17, 31, 35, 47, 50, 63, 65, 99, 255, 256, 0x7fff, 0xffff};
+    ferry_request request;
+    neighbour_is_well(f, &n);
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        memset(&request, 0, sizeof request);
+        request.opcode = unknown[i];
+        expect_refused(f, &request, FERRY_E_UNSUPPORTED, "unknown opcode", unknown[i]);
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void unknown_flags(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    for (size_t which = 0; which < OPCODES; which++) {
+        ferry_request request;
+        good_request(f, which, &request);
+        uint32_t flags = request.flags;
+        for (int bit = 4; bit < 32; bit++) {
+            request.flags = flags | (1u << bit);
+            expect_refused(f, &request, FERRY_E_UNSUPPORTED, "unknown flag", which);
+        }
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void flags_of_other_operations(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    static const struct {
+        size_t which;
+        uint32_t flags;
+    } misplaced[] = {
+        {0, FERRY_MULTISHOT}, {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
+        {1, FERRY_MULTISHOT}, {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
+        {4, FERRY_MULTISHOT}, {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
+        {6, FERRY_MULTISHOT}, {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
+        {8, FERRY_MULTISHOT}, {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
+        {9, FERRY_COPY},      {9, FERRY_LEND},
+    };
+    for (size_t i = 0; i < sizeof misplaced / sizeof misplaced[0]; i++) {
+        ferry_request request;
+        good_request(f, misplaced[i].which, &request);
+        request.flags |= misplaced[i].flags;
+        expect_refused(f, &request, FERRY_E_UNSUPPORTED, "another's flag", misplaced[i].which);
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void reserved_and_unused_bytes(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    for (size_t which = 0; which < OPCODES; which++) {
+        ferry_request good;
+        size_t named = good_request(f, which, &good);
+        ferry_request bad = good;
+        for (int bit = 0; bit < 16; bit++) {
+            bad.reserved = (uint16_t)(1u << bit);
+            expect_refused(f, &bad, FERRY_E_UNSUPPORTED, "reserved", which);
+        }
+        unsigned char *unused = (unsigned char *)&bad.params + named * 8;
+        for (size_t i = 0; i < sizeof bad.params - named * 8; i++) {
+            bad = good;
+            unused[i] = 0x80;
+            expect_refused(f, &bad, FERRY_E_UNSUPPORTED, "unused byte", which);
+        }
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void targets_where_there_are_none(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9};
+    for (size_t i = 0; i < sizeof untargeted / sizeof untargeted[0]; i++) {
+        ferry_request request;
+        good_request(f, untargeted[i], &request);
+        request.target = n.stream;
+        expect_refused_somehow(f, &request, "a target for what has none");
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void addresses(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    for (size_t which = 4; which <= 6; which += 2) {
+        ferry_request good;
+        good_request(f, which, &good);
+        /* listen's and connect's parameters both begin with the address. */
+        ferry_request bad = good;
+        ferry_address *address = &bad.params.connect.address;
+        static const uint16_t families[] = {0, 1, 2, 5, 7, 10, 0xffff};
+        for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+            address->family = families[i];
+            expect_refused(f, &bad, FERRY_E_INVALID, "unknown family", which);
+        }
+        bad = good;
+        address->reserved = 1;
+        expect_refused(f, &bad, FERRY_E_UNSUPPORTED, "address.reserved", which);
+        bad = good;
+        address->scope_id = 1;
+        expect_refused_somehow(f, &bad, "IPv4 with a zone");
+        for (size_t i = 4; i < 16; i++) {
+            bad = good;
+            address->bytes[i] = 1;
+            expect_refused_somehow(f, &bad, "IPv4 with more bytes");
+        }
+    }
+    ferry_request request;
+    ferry_prepare_tcp_listen(&request, NULL, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "NULL", 4);
+    ferry_prepare_tcp_connect(&request, NULL);
+    expect_refused(f, &request, FERRY_E_INVALID, "NULL", 6);
+    ferry_address address = loopback(0);
+    ferry_prepare_tcp_listen(&request, &address, 65536);
+    expect_refused(f, &request, FERRY_E_INVALID, "backlog", 4);
+    ferry_prepare_tcp_listen(&request, &address, UINT32_MAX);
+    expect_refused(f, &request, FERRY_E_INVALID, "backlog", 4);
+    request.params.listen.backlog = UINT64_C(1) << 32;
+    expect_refused(f, &request, FERRY_E_INVALID, "backlog", 4);
+    neighbour_is_well(f, &n);
+}
+
+static void memory_and_sizes(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    ferry_request request;
+    ferry_prepare_stream_receive(&request, n.stream, NULL, 16);
+    expect_refused(f, &request, FERRY_E_INVALID, "receive into NULL", 0);
+    ferry_prepare_stream_receive(&request, n.stream, memory, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "receive of none", 0);
+    ferry_prepare_stream_send(&request, n.stream, NULL, 16);
+    expect_refused(f, &request, FERRY_E_INVALID, "send from NULL", 0);
+    ferry_prepare_stream_send(&request, n.stream, memory, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "send of none", 0);
+    request.flags = FERRY_COPY;
+    expect_refused(f, &request, FERRY_E_INVALID, "copy of none", 0);
+    ferry_prepare_stream_send(&request, n.stream, memory, FERRY_COPY_MAX + 1);
+    request.flags = FERRY_COPY;
+    expect_refused(f, &request, FERRY_E_LIMIT, "copy of too much", 0);
+    request.params.send.size = SIZE_MAX;
+    assert_status_either(fixture_try(f, &request, 1, NULL, NULL), FERRY_E_LIMIT, FERRY_E_INVALID);
+    ferry_prepare_stream_receive_multishot(&request, n.stream);
+    request.params.receive.buffer = memory;
+    expect_refused_somehow(f, &request, "lend, but into memory");
+    ferry_prepare_stream_receive_multishot(&request, n.stream);
+    request.params.receive.size = 16;
+    expect_refused_somehow(f, &request, "lend, but so much");
+    ferry_prepare_stream_receive(&request, n.stream, memory, sizeof memory);
+    request.flags = FERRY_MULTISHOT;
+    expect_refused_somehow(f, &request, "multishot into one's own memory");
+    ferry_prepare_file_load(&request, NULL, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "load of NULL", 0);
+    neighbour_is_well(f, &n);
+}
+
+/* --- Batches ------------------------------------------------------------------------------- */
+
+static void a_bad_one_stops_its_batch_and_no_other(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    ferry_request requests[4];
+    ferry_op ops[4] = {9, 9, 9, 9};
+    size_t accepted = 9;
+    for (size_t i = 0; i < 4; i++) {
+        ferry_prepare_nop(&requests[i]);
+        requests[i].tag = i;
+    }
+    requests[2].opcode = 9999;
+    size_t seen = referee_seen(f->judge);
+    assert_status(fixture_try(f, requests, 4, ops, &accepted), FERRY_E_UNSUPPORTED);
+    assert_int_equal(accepted, 2);
+    assert_int_equal(fixture_final(f, ops[0]).tag, 0);
+    assert_int_equal(fixture_final(f, ops[1]).tag, 1);
+    fixture_linger(f, 2 * MS);
+    assert_int_equal(referee_seen(f->judge), seen + 2);
+    neighbour_is_well(f, &n);
+}
+
+static void a_huge_count_is_read_up_to_the_first_bad_one(void **state) {
+    fixture *f = fixture_open(state);
+    static const size_t counts[] = {SIZE_MAX, SIZE_MAX / sizeof(ferry_request),
+                                    SIZE_MAX / sizeof(ferry_request) + 2, (size_t)1 << 40};
+    ferry_request requests[2];
+    ferry_completion out[4];
+    ferry_prepare_nop(&requests[0]);
+    ferry_prepare_nop(&requests[1]);
+    requests[1].opcode = 9999;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        size_t accepted = 9;
+        /* Past the referee, who would look at all of them. */
+        assert_status(ferry_queue_submit(f->queue, requests, counts[i], NULL, &accepted),
+                      FERRY_E_UNSUPPORTED);
+        assert_int_equal(accepted, 1);
+        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+        assert_int_equal(ferry_queue_reap(f->queue, out, 4), 1);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        ON_EVERY_DRIVE(unknown_opcodes),
+        ON_EACH_SHARDS(unknown_flags),
+        ON_EACH_SHARDS(flags_of_other_operations),
+        ON_EACH_SHARDS(reserved_and_unused_bytes),
+        ON_EACH_SHARDS(targets_where_there_are_none),
+        ON_EACH_SHARDS(addresses),
+        ON_EACH_SHARDS(memory_and_sizes),
+        ON_EVERY_DRIVE(a_bad_one_stops_its_batch_and_no_other),
+        ON_HOST(a_huge_count_is_read_up_to_the_first_bad_one),
+    };
+    return RUN_SUITE(tests);
+}
