@@ -63,7 +63,7 @@ class TimerWheel {
                 if (detached_ != nullptr)
                     detached_->link = &detached_;
                 node->link = nullptr;
-                if (tick_of(node->expiry_ns) > now_tick_) {
+                if (level > 0) {
                     place(node);
                     continue;
                 }

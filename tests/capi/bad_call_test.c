@@ -1,6 +1,6 @@
 /*
- * Bad input to calls: handles and buffers that are another engine's, of another kind, stale or never
- * were, NULL, and options out of range. A healthy neighbour must not notice any of it.
+ * Bad calls: handles and buffers that are another engine's, of another kind, stale or never were,
+ * NULL, and options out of range. A healthy neighbour must not notice any of it.
  */
 #include "neighbour.h"
 

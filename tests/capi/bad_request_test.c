@@ -1,10 +1,9 @@
 /*
- * Bad requests: each kind meets its own status at submit and nothing happens. A healthy neighbour must
- * not notice any of it. Bad handles, buffers and calls are bad_call_test's matter.
+ * Bad requests: each kind meets its own status at submit and nothing happens. A healthy neighbour
+ * must not notice any of it. Bad handles, buffers and calls are bad_call_test's matter.
  */
 #include "neighbour.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* --- Requests ------------------------------------------------------------------------------ */

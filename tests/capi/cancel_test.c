@@ -2,7 +2,6 @@
 #include "pending.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 enum { RACES = 300 };
 

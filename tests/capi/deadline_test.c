@@ -1,8 +1,6 @@
 /* Deadlines: every operation has one if asked; it is never early and ends the operation once. */
 #include "pending.h"
 
-#include <string.h>
-
 static const uint64_t deadline = 7 * MS;
 
 static void ends_whatever_is_pending(void **state) {

@@ -7,9 +7,7 @@
 #include "process.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { TIMES = 100 };
 

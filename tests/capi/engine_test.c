@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { TIMES = 1000, TIMES_WITH_THREADS = 100, OPTIONS_LONGER = 16 };
+enum { TIMES = 1000, TIMES_WITH_THREADS = 100 };
 
 static void destroy_engine(ferry_engine *engine) {
     assert_status(ferry_engine_shutdown(engine, FERRY_FOREVER), FERRY_OK);
@@ -48,103 +47,6 @@ static void all_defaults_will_do(void **state) {
     destroy_engine(engine);
     assert_status(ferry_engine_create(&zero, &engine), FERRY_OK);
     destroy_engine(engine);
-}
-
-typedef struct longer_options {
-    ferry_engine_options known;
-    unsigned char tail[OPTIONS_LONGER];
-} longer_options;
-
-static ferry_status try_options(const ferry_engine_options *options) {
-    ferry_engine *engine = (ferry_engine *)&engine;
-    ferry_status status = ferry_engine_create(options, &engine);
-    if (status == FERRY_OK) {
-        assert_non_null(engine);
-        destroy_engine(engine);
-    } else {
-        assert_null(engine);
-    }
-    return status;
-}
-
-static void options_of_another_size(void **state) {
-    (void)state;
-    longer_options options;
-    memset(&options, 0, sizeof options);
-    assert_status(try_options(&options.known), FERRY_E_INVALID);
-    for (uint32_t size = 1; size < sizeof(ferry_engine_options); size++) {
-        options.known.struct_size = size;
-        assert_status(try_options(&options.known), FERRY_E_INVALID);
-    }
-    options.known.struct_size = sizeof options;
-    assert_status(try_options(&options.known), FERRY_OK);
-    for (size_t i = 0; i < OPTIONS_LONGER; i++) {
-        options.tail[i] = 1;
-        assert_status(try_options(&options.known), FERRY_E_UNSUPPORTED);
-        options.tail[i] = 0;
-    }
-    /* What lies behind the size that was said is nobody's business. */
-    options.tail[OPTIONS_LONGER - 1] = 1;
-    options.known.struct_size = sizeof options - 1;
-    assert_status(try_options(&options.known), FERRY_OK);
-}
-
-static void *refuse(size_t size, void *user_data) {
-    (void)size;
-    (void)user_data;
-    return NULL;
-}
-
-static void options_out_of_range(void **state) {
-    (void)state;
-    const ferry_engine_options good = {.struct_size = sizeof good};
-    ferry_engine_options bad = good;
-    bad.flags = 1;
-    assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
-    bad.flags = 1u << 31;
-    assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
-    bad = good;
-    bad.shards = 65;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad.shards = UINT32_MAX;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.ops_max = 4194304;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.handles_max = 4194304;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.workers_max = 257;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.buffer_bytes_max = 64 * 1024 - 1;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.allocate = refuse;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    bad = good;
-    bad.free = counting_free;
-    assert_status(try_options(&bad), FERRY_E_INVALID);
-    assert_status(ferry_engine_create(&good, NULL), FERRY_E_INVALID);
-}
-
-static void options_at_their_ends(void **state) {
-    (void)state;
-    ferry_engine_options options = {.struct_size = sizeof options,
-                                    .ops_max = 1,
-                                    .handles_max = 1,
-                                    .workers_max = 1,
-                                    .buffer_bytes_max = 64 * 1024};
-    assert_status(try_options(&options), FERRY_OK);
-    options = (ferry_engine_options){.struct_size = sizeof options,
-                                     .ops_max = 4194303,
-                                     .handles_max = 4194303,
-                                     .workers_max = 256,
-                                     .buffer_bytes_max = UINT64_C(1) << 40};
-    assert_status_either(try_options(&options), FERRY_OK, FERRY_E_NO_MEMORY);
-    options = (ferry_engine_options){.struct_size = sizeof options, .shards = 64};
-    assert_status(try_options(&options), FERRY_OK);
 }
 
 static void two_engines_do_not_know_each_other(void **state) {
@@ -443,9 +345,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(come_and_go_without_a_trace),
         PLAIN(all_defaults_will_do),
-        PLAIN(options_of_another_size),
-        PLAIN(options_out_of_range),
-        PLAIN(options_at_their_ends),
         ON_EACH_SHARDS(two_engines_do_not_know_each_other),
         ON_EACH_SHARDS(signals_stay_the_hosts),
         ON_EACH_SHARDS(engine_threads_block_all_signals),

@@ -8,7 +8,6 @@
 #include "fixture.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { PLAYS_MAX = 20000, COPIED = 5000 };

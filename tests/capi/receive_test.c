@@ -7,10 +7,8 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { SOME = 300 * 1000 };
 

@@ -1,11 +1,10 @@
 /*
- * The ring's bound: finals that find it full wait in their slots, multishot operations pause, posted
- * messages are refused. Nothing is lost, and the order stays.
+ * The ring's bound: finals that find it full wait in their slots, multishot operations pause,
+ * posted messages are refused. Nothing is lost, and the order stays.
  */
 #include "fixture.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 enum { SMALL = 4 };
 

@@ -1,8 +1,8 @@
 /*
  * Sending on streams: all of it, in order, to peers that read slowly, not at all, or are gone.
  *
- * The other end is a plain socket of the test's: what a completion says was sent is compared with what
- * has arrived there.
+ * The other end is a plain socket of the test's: what a completion says was sent is compared with
+ * what has arrived there.
  */
 #include "fixture.h"
 

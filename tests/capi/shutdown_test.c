@@ -4,10 +4,6 @@
  */
 #include "pending.h"
 
-#include <stdatomic.h>
-#include <string.h>
-#include <unistd.h>
-
 enum { EACH = 3 };
 
 static void ends_whatever_is_pending(void **state) {

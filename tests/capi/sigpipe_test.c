@@ -5,12 +5,9 @@
  */
 #include "fixture.h"
 
-#include <sys/socket.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <unistd.h>
 
 static atomic_int caught;

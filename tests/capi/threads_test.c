@@ -5,9 +5,7 @@
 #include "fixture.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { THREADS = 8, ROUNDS = 250, MESSAGE = 64 };
 

@@ -5,9 +5,6 @@
  */
 #include "fixture.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 enum { MANY = 1000 };
 
 static ferry_op start_timer(fixture *f, uint64_t delay_ns, uint64_t interval_ns) {
@@ -59,8 +56,8 @@ static void many_at_once_are_never_early(void **state) {
 
 /*
  * A busy machine may halt this thread between two submits, so a timer is due somewhere between its
- * delay after the beginning of its submit and its delay after the end. What is surely due first must
- * come first.
+ * delay after the beginning of its submit and its delay after the end. What is surely due first
+ * must come first.
  */
 static void come_in_the_order_they_are_due(void **state) {
     fixture *f = fixture_open(state);

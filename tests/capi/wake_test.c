@@ -10,7 +10,6 @@
 
 #include <poll.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 enum { MESSAGES = 20000, BATCH = 16 };
 

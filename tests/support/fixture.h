@@ -153,8 +153,8 @@ void fixture_shutdown(fixture *f);
 ferry_engine_info fixture_info(fixture *f);
 
 /**
- * Fail unless a count of ferry_engine_info is this, now or soon: counts are momentary, and a shard may
- * have to take a turn until it has heard of what another thread gave back.
+ * Fail unless a count of ferry_engine_info is this, now or soon: counts are momentary, and a shard
+ * may have to take a turn until it has heard of what another thread gave back.
  */
 #define assert_info(f, field, wanted)                                                              \
     do {                                                                                           \
