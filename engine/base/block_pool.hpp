@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/allocator.hpp"
+#include "base/prefetch.hpp"
 
 namespace ferry {
 
@@ -27,6 +28,8 @@ class BlockPool {
         if (block == nullptr)
             return carve(index);
         free_[index] = block->next;
+        // The next caller's, most likely of the same size.
+        prefetch(block->next, (index + 1) * kGrain);
         return block;
     }
 

@@ -27,34 +27,33 @@ bool WorkerPool::grow() noexcept {
     return true;
 }
 
-bool WorkerPool::submit(Job *job) noexcept {
-    bool signal = false;
-    {
-        std::lock_guard<std::mutex> guard(mutex_);
-        if (stopping_)
-            return false;
-        jobs_.push(job);
-        ++queued_;
-        if (idle_ > woken_) {
-            ++woken_;
-            signal = true;
-        } else if (queued_ > woken_ && !grow() && alive_ == 0) {
-            jobs_.remove(job);
-            --queued_;
-            return false;
-        }
-    }
-    if (signal)
+// Have one more thread come round: an idle one, or a new one.
+bool WorkerPool::call() noexcept {
+    if (idle_ > called_)
         work_arrived_.notify_one();
+    else if (!grow())
+        return false;
+    ++called_;
+    return true;
+}
+
+bool WorkerPool::submit(Job *job) noexcept {
+    std::lock_guard<std::mutex> guard(mutex_);
+    if (stopping_)
+        return false;
+    jobs_.push(job);
+    // Somebody to do it; if one is at it already, somebody to watch that one.
+    bool wanted = called_ == 0 && (active_ == 0 || !watching_);
+    if (wanted && !call() && alive_ == 0) {
+        jobs_.remove(job);
+        return false;
+    }
     return true;
 }
 
 bool WorkerPool::withdraw(Job *job) noexcept {
     std::lock_guard<std::mutex> guard(mutex_);
-    if (!jobs_.remove(job))
-        return false;
-    --queued_;
-    return true;
+    return jobs_.remove(job);
 }
 
 void WorkerPool::detach(Job *job) noexcept {
@@ -74,22 +73,48 @@ void WorkerPool::returned(Job *job) noexcept {
 
 void WorkerPool::entry(void *pool) { static_cast<WorkerPool *>(pool)->work(); }
 
+void WorkerPool::run_jobs(std::unique_lock<std::mutex> &lock) noexcept {
+    ++active_;
+    while (Job *job = jobs_.pop()) {
+        ++begun_;
+        // Who watched may be at work here: then somebody else must.
+        if (!jobs_.empty() && !watching_ && called_ == 0)
+            call();
+        lock.unlock();
+        job->run(job);
+        lock.lock();
+    }
+    --active_;
+}
+
+// Others are at work and jobs wait. Returns when that has changed, or to help.
+void WorkerPool::watch(std::unique_lock<std::mutex> &lock) noexcept {
+    watching_ = true;
+    uint64_t begun;
+    do {
+        begun = begun_;
+        watch_over_.wait_for(lock, std::chrono::nanoseconds(kPatienceNs));
+    } while (begun_ != begun && active_ != 0 && !jobs_.empty() && !stopping_);
+    watching_ = false;
+}
+
 void WorkerPool::work() noexcept {
     std::unique_lock<std::mutex> lock(mutex_);
+    --called_; // It was for a job that this thread was started.
     for (;;) {
-        while (Job *job = jobs_.pop()) {
-            --queued_;
-            lock.unlock();
-            job->run(job);
-            lock.lock();
+        if (!jobs_.empty() && active_ != 0 && !watching_ && !stopping_)
+            watch(lock);
+        if (!jobs_.empty() && (active_ == 0 || !watching_)) {
+            run_jobs(lock);
+            continue;
         }
         if (stopping_)
             break;
         ++idle_;
         work_arrived_.wait(lock);
         --idle_;
-        if (woken_ > 0)
-            --woken_;
+        if (called_ > 0)
+            --called_;
     }
     --alive_;
     thread_ended_.notify_all();
@@ -100,6 +125,7 @@ bool WorkerPool::stop(uint64_t until_ns) noexcept {
         std::unique_lock<std::mutex> lock(mutex_);
         stopping_ = true;
         work_arrived_.notify_all();
+        watch_over_.notify_all();
         while (alive_ != 0) {
             uint64_t now = os::now_ns();
             if (until_ns != UINT64_MAX && now >= until_ns)

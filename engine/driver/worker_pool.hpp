@@ -3,6 +3,10 @@
 // libuv's pool is not used: it outlives the loop, is sized by an environment variable and aborts when a
 // thread is refused. Threads start when there is work for them, up to the ceiling. A job runs once
 // begun; one that has not begun can be withdrawn.
+//
+// One worker does what comes as long as it gets on: most calls end in a few microseconds, and waking a
+// thread for each costs more than the call. While jobs wait, a second worker watches; when nothing was
+// begun for kPatienceNs, the others are stuck, and it goes to work, too, until the jobs are done.
 #pragma once
 
 #include <condition_variable>
@@ -48,22 +52,30 @@ class WorkerPool {
     uint32_t detached() noexcept;
 
   private:
+    static constexpr uint64_t kPatienceNs = 200'000;
+
     static void entry(void *pool);
     void work() noexcept;
     bool grow() noexcept;
+    bool call() noexcept;
+    void run_jobs(std::unique_lock<std::mutex> &lock) noexcept;
+    void watch(std::unique_lock<std::mutex> &lock) noexcept;
 
     const Allocator &allocator_;
     const uint32_t threads_max_;
     std::mutex mutex_;
-    std::condition_variable work_arrived_;
+    std::condition_variable work_arrived_; // For idle threads, one for each call.
+    std::condition_variable watch_over_;   // For the one that watches.
     std::condition_variable thread_ended_;
     Fifo<Job, &Job::next> jobs_;
     os::Thread *threads_ = nullptr; // threads_max_ of them, allocated with the first job.
     uint32_t started_ = 0;
     uint32_t alive_ = 0;
-    uint32_t idle_ = 0;
-    uint32_t queued_ = 0;
-    uint32_t woken_ = 0; // Idle threads that were signalled and have not come round yet.
+    uint32_t idle_ = 0;   // Waiting for work, those included that were called.
+    uint32_t called_ = 0; // Signalled or started, and not come round yet.
+    uint32_t active_ = 0; // Running jobs.
+    uint64_t begun_ = 0;  // Jobs ever.
+    bool watching_ = false;
     uint32_t detached_ = 0;
     bool stopping_ = false;
 };

@@ -13,6 +13,7 @@
 #include <ferry/request.h>
 
 #include "base/allocator.hpp"
+#include "base/prefetch.hpp"
 #include "base/spin_lock.hpp"
 #include "runtime/op.hpp"
 
@@ -53,6 +54,8 @@ class Intake {
         if (stamp == 0)
             return nullptr;
         *id = stamp - 1;
+        // Written by another core: on its way here while this one is worked on.
+        prefetch(&ring_[(head_ + kAhead) & mask_], sizeof(InboxEntry));
         return &ring_[head_ & mask_];
     }
     void pop() noexcept {
@@ -74,6 +77,8 @@ class Intake {
     uint32_t made() const noexcept { return made_.load(std::memory_order_acquire); }
 
   private:
+    static constexpr uint64_t kAhead = 6;
+
     uint32_t take_locked(uint64_t *ids, uint32_t count) noexcept;
 
     const Allocator &allocator_;

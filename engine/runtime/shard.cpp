@@ -4,6 +4,7 @@
 #include <ferry/status.h>
 
 #include "base/assert.hpp"
+#include "base/prefetch.hpp"
 #include "driver/make.hpp"
 #include "runtime/engine.hpp"
 
@@ -282,6 +283,7 @@ ferry_status Shard::cancel(Id id) noexcept {
             return FERRY_E_UNKNOWN;
         if (local_cancel_count_ == kLocalCancels)
             cancel_locals(); // Host code never runs while the shard is halfway through something.
+        prefetch(&op, sizeof op);
         local_cancels_[local_cancel_count_++] = {&op, id.generation()};
         return FERRY_OK;
     }
@@ -302,8 +304,8 @@ void Shard::cancel_locals() noexcept {
     ++progress_;
     for (uint32_t i = 0; i < count; ++i) {
         const Op *op = local_cancels_[i].op;
+        prefetch(op->frame.address(), 128);
         __builtin_prefetch(op->waiting);
-        __builtin_prefetch(op->frame.address());
         __builtin_prefetch(op->link);
         __builtin_prefetch(op->next);
     }
@@ -365,6 +367,8 @@ bool Shard::take_slot(uint64_t *id) noexcept {
     }
     *id = freed_[--spare];
     freed_count_.set(spare);
+    if (spare >= kAhead)
+        prefetch(&ops_[freed_[spare - kAhead] & kSlotsMax], sizeof(Op));
     return true;
 }
 

@@ -84,6 +84,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     // changed in it. The slot is live after enter().
     Op *fill(uint64_t id, const ferry_request &request, Queue &queue) noexcept;
     void enter(Op *op) noexcept;
+    // A timed operation is about to be entered.
+    void expect_alarm(uint64_t expiry_ns) noexcept { wheel_.prepare(expiry_ns); }
     uint64_t public_id(uint64_t id) const noexcept;
 
     // ---- for operations ----
@@ -134,6 +136,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
   private:
     static constexpr uint32_t kFreedMax = 64;
     static constexpr uint32_t kLocalCancels = 64;
+    static constexpr uint32_t kAhead = 4; // So many slots are fetched before they are taken.
 
     void take_in() noexcept;
     void drain_inbox() noexcept;

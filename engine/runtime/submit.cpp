@@ -159,6 +159,8 @@ ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) 
         here_->give_slot(id);
         return status;
     }
+    if (spec(request).timed)
+        here_->expect_alarm(op->params.words[0]);
     here_->enter(op);
     *id_out = here_->public_id(id);
     return FERRY_OK;

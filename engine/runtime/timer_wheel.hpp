@@ -41,6 +41,14 @@ class TimerWheel {
         place(node);
     }
 
+    // Before an insert of that expiry: fetch the node that it will be linked to.
+    void prepare(uint64_t expiry_ns) const noexcept {
+        size_t level;
+        size_t slot;
+        find(tick_of(expiry_ns), &level, &slot);
+        __builtin_prefetch(slots_[level][slot], 1);
+    }
+
     void remove(Node *node) noexcept {
         *node->link = node->next;
         if (node->next != nullptr)
@@ -96,15 +104,19 @@ class TimerWheel {
         return tick + ((tick << kTickBits) != expiry_ns ? 1 : 0);
     }
 
-    void place(Node *node) noexcept {
-        uint64_t tick = tick_of(node->expiry_ns);
+    void find(uint64_t tick, size_t *level, size_t *slot) const noexcept {
         if (tick < now_tick_)
             tick = now_tick_;
-        uint64_t differs = tick ^ now_tick_;
-        size_t level = differs == 0
-                           ? 0
-                           : (63 - static_cast<size_t>(__builtin_clzll(differs))) / kLevelBits;
-        size_t slot = (tick >> (level * kLevelBits)) & (kSlots - 1);
+        // The lowest bit changes nothing, but counting zeros wants one that is set.
+        uint64_t differs = (tick ^ now_tick_) | 1;
+        *level = (63 - static_cast<size_t>(__builtin_clzll(differs))) / kLevelBits;
+        *slot = (tick >> (*level * kLevelBits)) & (kSlots - 1);
+    }
+
+    void place(Node *node) noexcept {
+        size_t level;
+        size_t slot;
+        find(tick_of(node->expiry_ns), &level, &slot);
         Node **head = &slots_[level][slot];
         node->next = *head;
         if (node->next != nullptr)

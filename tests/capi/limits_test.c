@@ -27,6 +27,18 @@ static void operations_are_counted(void **state) {
                          shards == 1 ? FERRY_E_FULL : FERRY_OK);
 }
 
+/* Submit into the slot of what has just ended: an engine thread may still be about to free it. */
+static ferry_op submit_again(fixture *f, const ferry_request *request) {
+    ferry_op op = FERRY_NONE;
+    ferry_status status = fixture_try(f, request, 1, &op, NULL);
+    while (f->drive->shards > 0 && status == FERRY_E_FULL) {
+        fixture_turn(f, MS);
+        status = fixture_try(f, request, 1, &op, NULL);
+    }
+    assert_status(status, FERRY_OK);
+    return op;
+}
+
 static void a_slot_is_free_again_after_the_end(void **state) {
     ferry_engine_options few = {.ops_max = FEW};
     fixture *f = fixture_open_with(state, &few, NULL);
@@ -35,7 +47,7 @@ static void a_slot_is_free_again_after_the_end(void **state) {
     ferry_prepare_timer(&request, HOUR, 0);
     for (int round = 0; round < 10; round++) {
         for (size_t i = 0; i < FEW; i++) {
-            ops[i] = fixture_submit(f, &request);
+            ops[i] = submit_again(f, &request);
         }
         assert_status(fixture_try(f, &request, 1, NULL, NULL), FERRY_E_FULL);
         for (size_t i = 0; i < FEW; i++) {
@@ -52,7 +64,7 @@ static void one_operation_at_a_time_is_enough(void **state) {
     ferry_request request;
     for (int i = 0; i < 100; i++) {
         ferry_prepare_nop(&request);
-        assert_status(fixture_do(f, &request).status, FERRY_OK);
+        assert_status(fixture_final(f, submit_again(f, &request)).status, FERRY_OK);
     }
 }
 
@@ -245,11 +257,7 @@ int main(void) {
         TEST_ON(a_slot_is_free_again_after_the_end, host),
         TEST_ON(a_slot_is_free_again_after_the_end, one),
         TEST_ON(a_slot_is_free_again_after_the_end, one_mapped),
-        ON_EACH_SHARDS(one_operation_at_a_time_is_enough),
-        TEST_ON(one_operation_at_a_time_is_enough, host_inline),
-        TEST_ON(one_operation_at_a_time_is_enough, host_mapped),
-        TEST_ON(one_operation_at_a_time_is_enough, one_dispatch),
-        TEST_ON(one_operation_at_a_time_is_enough, one_mapped),
+        ON_EVERY_DRIVE(one_operation_at_a_time_is_enough),
         ON_HOST(a_held_final_keeps_its_slot),
         TEST_ON(handles_are_counted, host),
         TEST_ON(handles_are_counted, one),

@@ -5,10 +5,7 @@
 //	reader edge|level [seed]
 package main
 
-/*
-#include <unistd.h>
-#include "senders.h"
-*/
+// #include "senders.h"
 import "C"
 
 import (
@@ -157,7 +154,7 @@ func main() {
 		seed, _ = strconv.ParseUint(os.Args[2], 0, 64)
 	}
 	fmt.Println("seed", seed)
-	C.alarm(60) // A lost wake-up would last for ever.
+	time.AfterFunc(time.Minute, func() { log.Fatal("a wake-up was lost") })
 
 	engine, r, fd := open()
 	read := levelTriggered(fd)

@@ -74,6 +74,8 @@ void UringDriver::dispose() noexcept {
         io_uring_queue_exit(&ring_);
     if (wake_fd_ >= 0)
         ::close(wake_fd_);
+    if (watched_fd_ >= 0)
+        ::close(watched_fd_);
     if (buffer_ring_ != nullptr)
         munmap(buffer_ring_, kRingBytes);
     const Allocator &allocator = environment_.allocator;
@@ -113,6 +115,16 @@ void UringDriver::ask_to_cancel(Tag tag, void *subject) noexcept {
     mark(sqe, Tag::nothing, nullptr);
 }
 
+static void signal(int fd) {
+    uint64_t one = 1;
+    [[maybe_unused]] ssize_t written = ::write(fd, &one, sizeof one);
+}
+
+static void clear(int fd) {
+    uint64_t count;
+    [[maybe_unused]] ssize_t got = ::read(fd, &count, sizeof count);
+}
+
 // ---- waiting ------------------------------------------------------------------------------------
 
 void UringDriver::poll(uint64_t until_ns) noexcept {
@@ -123,6 +135,8 @@ void UringDriver::poll(uint64_t until_ns) noexcept {
         mark(sqe, Tag::wake, nullptr);
         watching_wake_ = true;
     }
+    if (watched_fd_ >= 0)
+        clear(watched_fd_);
     if (until_ns == 0) {
         // Nothing to tell the kernel and nothing to hear from it: not even a call.
         unsigned work = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
@@ -158,6 +172,8 @@ void UringDriver::deliver() noexcept {
         dispatch(answer);
         environment_.host.run_ready();
     }
+    if (watched_fd_ >= 0 && io_uring_cq_ready(&ring_) != 0)
+        signal(watched_fd_);
 }
 
 void UringDriver::dispatch(const io_uring_cqe &cqe) noexcept {
@@ -183,26 +199,27 @@ void UringDriver::dispatch(const io_uring_cqe &cqe) noexcept {
     case Tag::load:
         step(*static_cast<LoadJob *>(subject), cqe.res);
         break;
-    case Tag::wake: {
-        uint64_t count;
-        [[maybe_unused]] ssize_t got = ::read(wake_fd_, &count, sizeof count);
+    case Tag::wake:
+        clear(wake_fd_);
         watching_wake_ = more;
         break;
-    }
     case Tag::timer:
         timer_at_ns_ = UINT64_MAX;
         break;
     }
 }
 
-void UringDriver::wake() noexcept {
-    uint64_t one = 1;
-    [[maybe_unused]] ssize_t written = ::write(wake_fd_, &one, sizeof one);
-}
+void UringDriver::wake() noexcept { signal(wake_fd_); }
 
-// A poll has its own timeout; this one makes the ring's descriptor readable. As in the uv driver it
-// is only ever set earlier.
+// A poll has its own timeout; this one makes the descriptor readable. As in the uv driver it is only
+// ever set earlier. The descriptor is an eventfd that the kernel signals: the ring's own does not
+// wake its watchers for work that the kernel has put off until we ask for it.
 void UringDriver::keep_until(uint64_t until_ns) noexcept {
+    enable();
+    if (watched_fd_ < 0) {
+        watched_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        io_uring_register_eventfd(&ring_, watched_fd_);
+    }
     if (until_ns < timer_at_ns_) {
         timer_ = {static_cast<int64_t>(until_ns / 1000000000u),
                   static_cast<int64_t>(until_ns % 1000000000u)};

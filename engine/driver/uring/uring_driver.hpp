@@ -76,7 +76,7 @@ class UringDriver final : public Driver {
     void poll(uint64_t until_ns) noexcept override;
     void flush() noexcept override;
     void wake() noexcept override;
-    int descriptor() const noexcept override { return ring_.ring_fd; }
+    int descriptor() const noexcept override { return watched_fd_; }
     void keep_until(uint64_t until_ns) noexcept override;
 
     Outcome listen(const ferry_address &address, uint32_t backlog, bool reuse_port,
@@ -137,6 +137,7 @@ class UringDriver final : public Driver {
     bool enabled_ = false;
     int wake_fd_ = -1;
     bool watching_wake_ = false;
+    int watched_fd_ = -1; // What the host watches, once it has asked.
     uint64_t timer_at_ns_ = UINT64_MAX;
     __kernel_timespec timer_ = {};
     io_uring_buf_ring *buffer_ring_ = nullptr;

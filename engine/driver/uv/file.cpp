@@ -4,6 +4,7 @@
 #include <new>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <ferry/status.h>
 
@@ -119,13 +120,27 @@ template <class Call> ssize_t at_once(Call &&call) {
     return result;
 }
 
-ssize_t read_some(uv_file file, char *data, size_t size) {
-    uv_buf_t buffer = uv_buf_init(data, static_cast<unsigned>(size < (1u << 30) ? size : 1u << 30));
-    return at_once([&](uv_fs_t *r) { uv_fs_read(nullptr, r, file, &buffer, 1, -1, nullptr); });
+// Into the memory that is left and, what is more than that, beyond it.
+ssize_t read_some(uv_file file, char *data, size_t size, char *beyond, size_t beyond_size) {
+    constexpr size_t kMost = size_t{1} << 30;
+    if (size > kMost) {
+        size = kMost;
+        beyond_size = 0;
+    }
+    uv_buf_t parts[2] = {uv_buf_init(data, static_cast<unsigned>(size)),
+                         uv_buf_init(beyond, static_cast<unsigned>(beyond_size))};
+    return at_once([&](uv_fs_t *r) {
+        if (size == 0)
+            uv_fs_read(nullptr, r, file, parts + 1, 1, -1, nullptr);
+        else
+            uv_fs_read(nullptr, r, file, parts, beyond_size != 0 ? 2 : 1, -1, nullptr);
+    });
 }
 
-// What fstat says of its size is where to begin: files of /proc say 0, and a file may change meanwhile.
-Outcome read_all(uv_file file, uint64_t expected, uint64_t size_max, Growing &memory) {
+// What fstat says of its size is where to begin: files of /proc say 0, and a file may change meanwhile. A
+// regular file that gives less than was asked for has ended, so most are read in one call.
+Outcome read_all(uv_file file, bool regular, uint64_t expected, uint64_t size_max,
+                 Growing &memory) {
     size_t used = 0;
     if (expected > size_max)
         return {.status = FERRY_E_LIMIT};
@@ -134,28 +149,26 @@ Outcome read_all(uv_file file, uint64_t expected, uint64_t size_max, Growing &me
         if (outcome.status != FERRY_OK)
             return outcome;
     }
-    for (;;) {
+    for (bool ended = false; !ended;) {
         char beyond[4096];
-        bool full = used == memory.size;
-        ssize_t got = full ? read_some(file, beyond, sizeof beyond)
-                           : read_some(file, memory.data + used, memory.size - used);
+        size_t room = memory.size - used;
+        ssize_t got = read_some(file, memory.data + used, room, beyond, sizeof beyond);
         if (got == UV_EINTR)
             continue;
         if (got < 0)
             return outcome_of(static_cast<int>(-got));
-        if (got == 0)
-            break;
         auto bytes = static_cast<size_t>(got);
+        ended = bytes == 0 || (regular && bytes == room);
         if (used + bytes > size_max)
             return {.status = FERRY_E_LIMIT};
-        if (full) {
-            size_t room = memory.size * 2 > used + bytes ? memory.size * 2 : used + bytes;
-            if (room > size_max)
-                room = static_cast<size_t>(size_max);
-            Outcome outcome = memory.resize(room);
+        if (bytes > room) {
+            size_t wanted = memory.size * 2 > used + bytes ? memory.size * 2 : used + bytes;
+            if (wanted > size_max)
+                wanted = static_cast<size_t>(size_max);
+            Outcome outcome = memory.resize(wanted);
             if (outcome.status != FERRY_OK)
                 return outcome;
-            std::memcpy(memory.data + used, beyond, bytes);
+            std::memcpy(memory.data + used + room, beyond, bytes - room);
         }
         used += bytes;
     }
@@ -180,13 +193,15 @@ void UvDriver::read_file(LoadJob &job) {
     }
     auto file = static_cast<uv_file>(opened);
     uint64_t size = 0;
+    bool regular = false;
     ssize_t error = at_once([&](uv_fs_t *r) {
         uv_fs_fstat(nullptr, r, file, nullptr);
         size = r->statbuf.st_size;
+        regular = (r->statbuf.st_mode & S_IFMT) == S_IFREG;
     });
     Growing memory{job.driver->environment_.host};
     job.outcome = error < 0 ? outcome_of(static_cast<int>(-error))
-                            : read_all(file, size, job.size_max, memory);
+                            : read_all(file, regular, size, job.size_max, memory);
     at_once([&](uv_fs_t *r) { uv_fs_close(nullptr, r, file, nullptr); });
     if (job.outcome.status == FERRY_OK)
         job.data = memory.data;
