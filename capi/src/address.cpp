@@ -1,9 +1,9 @@
-#include <cstdio>
-#include <cstring>
+#include <ferry/address.h>
 
 #include <arpa/inet.h>
 
-#include <ferry/address.h>
+#include <cstdio>
+#include <cstring>
 
 ferry_status ferry_address_parse(const char *text, uint16_t port, ferry_address *address_out) {
     if (address_out == nullptr)
@@ -27,8 +27,7 @@ ferry_status ferry_address_format(const ferry_address *address, char *text, size
     if (text == nullptr || size == 0)
         return FERRY_E_INVALID;
     *text = '\0';
-    if (address == nullptr ||
-        (address->family != FERRY_IPV4 && address->family != FERRY_IPV6))
+    if (address == nullptr || (address->family != FERRY_IPV4 && address->family != FERRY_IPV6))
         return FERRY_E_INVALID;
     bool v6 = address->family == FERRY_IPV6;
     char literal[INET6_ADDRSTRLEN];

@@ -1,11 +1,11 @@
-#include <ferry/buffer.h>
-#include <ferry/engine.h>
-#include <ferry/version.h>
-
 #include "base/id.hpp"
 #include "objects.hpp"
 #include "ops/registry.hpp"
 #include "options.hpp"
+
+#include <ferry/buffer.h>
+#include <ferry/engine.h>
+#include <ferry/version.h>
 
 using namespace ferry;
 
@@ -119,4 +119,6 @@ uint32_t ferry_version(void) {
     return FERRY_VERSION_MAJOR * 1000000u + FERRY_VERSION_MINOR * 1000u + FERRY_VERSION_PATCH;
 }
 
-uint32_t ferry_api_level(void) { return FERRY_API_LEVEL; }
+uint32_t ferry_api_level(void) {
+    return FERRY_API_LEVEL;
+}

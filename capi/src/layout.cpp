@@ -1,7 +1,7 @@
 // The frozen records: these numbers never change.
-#include <cstddef>
-
 #include <ferry.h>
+
+#include <cstddef>
 
 static_assert(sizeof(ferry_request) == 128);
 static_assert(offsetof(ferry_request, opcode) == 0);

@@ -2,10 +2,10 @@
 // from other memory.
 #pragma once
 
-#include <ferry/base.h>
-
 #include "runtime/engine.hpp"
 #include "runtime/queue.hpp"
+
+#include <ferry/base.h>
 
 struct ferry_engine final {
     ferry_engine(const ferry_engine_options &options, const ferry::OpTable &operations)
@@ -25,7 +25,9 @@ inline ferry_status check(const ferry_engine *engine) noexcept {
     return engine->engine.usable();
 }
 
-inline Queue *queue_of(ferry_queue *queue) noexcept { return reinterpret_cast<Queue *>(queue); }
+inline Queue *queue_of(ferry_queue *queue) noexcept {
+    return reinterpret_cast<Queue *>(queue);
+}
 inline ferry_queue *handle_of(Queue *queue) noexcept {
     return reinterpret_cast<ferry_queue *>(queue);
 }

@@ -1,11 +1,11 @@
 // Structs that grow: how an older or newer caller's struct is read and written.
 #pragma once
 
+#include <ferry/status.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-
-#include <ferry/status.h>
 
 namespace ferry::capi {
 

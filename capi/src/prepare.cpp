@@ -1,11 +1,11 @@
 // The prepare functions: every byte of the record is written, nothing else happens.
-#include <cstring>
-
 #include <ferry/file.h>
 #include <ferry/request.h>
 #include <ferry/stream.h>
 #include <ferry/tcp.h>
 #include <ferry/timer.h>
+
+#include <cstring>
 
 // Into a record of our own when there is none, so that no function below must ask.
 static ferry_request &begin(ferry_request *request, ferry_request &none, uint16_t opcode,

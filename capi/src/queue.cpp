@@ -1,7 +1,7 @@
-#include <ferry/queue.h>
-
 #include "objects.hpp"
 #include "options.hpp"
+
+#include <ferry/queue.h>
 
 using namespace ferry;
 using capi::queue_of;

@@ -9,29 +9,33 @@ struct Status {
     const char *message;
 };
 
-#define FERRY_STATUS(status, message) {status, #status, message}
+#define FERRY_STATUS(status, message)                                                              \
+    { status, #status, message }
 
 constexpr Status kStatuses[] = {
     FERRY_STATUS(FERRY_OK, "It worked."),
     FERRY_STATUS(FERRY_E_INVALID,
                  "A known argument has an impossible value (NULL, zero, out of range, malformed)."),
-    FERRY_STATUS(FERRY_E_UNSUPPORTED,
-                 "An unknown opcode or flag, non-zero reserved bytes, or not possible in this mode."),
+    FERRY_STATUS(
+        FERRY_E_UNSUPPORTED,
+        "An unknown opcode or flag, non-zero reserved bytes, or not possible in this mode."),
     FERRY_STATUS(FERRY_E_NO_MEMORY, "The allocator refused."),
-    FERRY_STATUS(FERRY_E_FULL,
-                 "A ceiling fixed at creation is reached (operation slots, ring places): reap, then retry."),
+    FERRY_STATUS(
+        FERRY_E_FULL,
+        "A ceiling fixed at creation is reached (operation slots, ring places): reap, then retry."),
     FERRY_STATUS(FERRY_E_BUSY,
                  "Not now: another operation, consumer or unfinished work stands in the way."),
     FERRY_STATUS(FERRY_E_CANCELED, "The operation was cancelled by ferry_queue_cancel."),
     FERRY_STATUS(FERRY_E_TIMED_OUT, "The request's deadline, or the call's timeout, passed."),
     FERRY_STATUS(FERRY_E_SHUTDOWN, "The engine is shutting down or has been shut down."),
-    FERRY_STATUS(FERRY_E_FORKED,
-                 "This is the child of a fork: the engine is inert here and can only be destroyed."),
+    FERRY_STATUS(
+        FERRY_E_FORKED,
+        "This is the child of a fork: the engine is inert here and can only be destroyed."),
     FERRY_STATUS(FERRY_E_WRONG_THREAD,
                  "This call belongs on another thread (the header of the call says which)."),
     FERRY_STATUS(FERRY_E_BAD_HANDLE, "Not a handle or buffer that this engine ever gave out."),
-    FERRY_STATUS(FERRY_E_STALE,
-                 "The handle's, queue's or buffer's time is over: it was closed, destroyed or released before."),
+    FERRY_STATUS(FERRY_E_STALE, "The handle's, queue's or buffer's time is over: it was closed, "
+                                "destroyed or released before."),
     FERRY_STATUS(FERRY_E_WRONG_KIND,
                  "The handle is alive but of another kind than the operation wants."),
     FERRY_STATUS(FERRY_E_FOREIGN,
@@ -69,8 +73,9 @@ constexpr Status kStatuses[] = {
     FERRY_STATUS(FERRY_E_NETWORK_DOWN, "The network is down."),
     FERRY_STATUS(FERRY_E_NOT_CONNECTED, "The stream is not connected."),
     FERRY_STATUS(FERRY_E_ADDRESS_FAMILY, "The address family is not supported here."),
-    FERRY_STATUS(FERRY_E_INTERNAL,
-                 "An invariant of the engine broke: the engine is poisoned and can only be destroyed."),
+    FERRY_STATUS(
+        FERRY_E_INTERNAL,
+        "An invariant of the engine broke: the engine is poisoned and can only be destroyed."),
 };
 
 #undef FERRY_STATUS

@@ -4,6 +4,8 @@
 // null pointer, never an exception. The hooks may be called from any thread.
 #pragma once
 
+#include <ferry/engine.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -11,8 +13,6 @@
 #include <new>
 #include <type_traits>
 #include <utility>
-
-#include <ferry/engine.h>
 
 namespace ferry {
 
@@ -36,7 +36,7 @@ class Allocator {
     // Zeroed. With the C library's allocator a large block costs no memory until it is touched.
     void *allocate_zeroed(size_t size) const noexcept {
         if (allocate_ == nullptr)
-            return hinted(std::calloc(1, size), size);
+            return hinted(std::calloc(1, size != 0 ? size : 1), size);
         void *memory = allocate_(size, user_data_);
         if (memory != nullptr)
             std::memset(memory, 0, size);
@@ -49,16 +49,17 @@ class Allocator {
         if (allocate_ != nullptr)
             free_(memory, size, user_data_);
         else
-            std::free(memory);
+            std::free(memory); // NOLINT: the analyzer follows a time as if it were this pointer.
     }
 
     template <class T> T *allocate_array(size_t count) const noexcept {
         static_assert(alignof(T) <= alignof(std::max_align_t));
+        // NOLINTNEXTLINE(bugprone-sizeof-expression): T may well be a pointer.
         return static_cast<T *>(allocate_zeroed(count * sizeof(T)));
     }
 
     template <class T> void free_array(T *array, size_t count) const noexcept {
-        free(array, count * sizeof(T));
+        free(array, count * sizeof(T)); // NOLINT(bugprone-sizeof-expression)
     }
 
     template <class T, class... Arguments> T *create(Arguments &&...arguments) const noexcept {

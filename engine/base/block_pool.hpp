@@ -4,11 +4,11 @@
 // cache. Slabs go back when the pool does.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include "base/allocator.hpp"
 #include "base/prefetch.hpp"
+
+#include <cstddef>
+#include <cstdint>
 
 namespace ferry {
 

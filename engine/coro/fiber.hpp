@@ -5,11 +5,11 @@
 // turns symmetric transfer into recursion below -O2 and under sanitizers. One thread: no atomics.
 #pragma once
 
-#include <coroutine>
-#include <cstdint>
-
 #include "base/assert.hpp"
 #include "base/lists.hpp"
+
+#include <coroutine>
+#include <cstdint>
 
 namespace ferry::coro {
 
@@ -116,7 +116,9 @@ class ListWait final : public Wait {
     ListWait *next_ = nullptr;
 };
 
-inline bool WaitList::empty() const noexcept { return first_ == nullptr; }
+inline bool WaitList::empty() const noexcept {
+    return first_ == nullptr;
+}
 
 inline void WaitList::wake_all() noexcept {
     ListWait *at = first_;

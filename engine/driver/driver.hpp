@@ -7,15 +7,15 @@
 // stands here only if two drivers do it differently.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
-#include <ferry/address.h>
-
 #include "base/allocator.hpp"
 #include "base/block_pool.hpp"
 #include "base/id.hpp"
 #include "coro/fiber.hpp"
+
+#include <ferry/address.h>
+
+#include <cstddef>
+#include <cstdint>
 
 namespace ferry::driver {
 
@@ -103,8 +103,8 @@ struct Socket {
     bool sending = false; // The driver owes us a Host::sent().
 
     bool is_listener = false;
-    bool closing = false;      // No new operation may take hold.
-    uint32_t holds = 0;        // Operations at work on it.
+    bool closing = false;         // No new operation may take hold.
+    uint32_t holds = 0;           // Operations at work on it.
     coro::Wait *closer = nullptr; // The close operation, waiting for the holds to go.
     uint64_t handle = 0;
 };

@@ -2,11 +2,11 @@
 // forked child from its parent.
 #pragma once
 
+#include <ferry/status.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-
-#include <ferry/status.h>
 
 namespace ferry::os {
 

@@ -1,15 +1,15 @@
 #include "driver/os.hpp"
 
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
 #include <cerrno>
 #include <csignal>
 #include <ctime>
-#include <new>
-
 #include <fcntl.h>
+#include <new>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 namespace ferry::os {

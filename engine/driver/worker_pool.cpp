@@ -71,7 +71,9 @@ void WorkerPool::returned(Job *job) noexcept {
         --detached_;
 }
 
-void WorkerPool::entry(void *pool) { static_cast<WorkerPool *>(pool)->work(); }
+void WorkerPool::entry(void *pool) {
+    static_cast<WorkerPool *>(pool)->work();
+}
 
 void WorkerPool::run_jobs(std::unique_lock<std::mutex> &lock) noexcept {
     ++active_;

@@ -9,13 +9,13 @@
 // begun for kPatienceNs, the others are stuck, and it goes to work, too, until the jobs are done.
 #pragma once
 
-#include <condition_variable>
-#include <cstdint>
-#include <mutex>
-
 #include "base/allocator.hpp"
 #include "base/lists.hpp"
 #include "driver/os.hpp"
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
 
 namespace ferry::driver {
 

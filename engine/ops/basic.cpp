@@ -4,7 +4,9 @@
 
 namespace ferry::ops {
 
-Operation nop(Op *) { co_return Ending{}; }
+Operation nop(Op *) {
+    co_return Ending{};
+}
 
 Operation handle_close(Op *op) {
     HandleSlot *slot;

@@ -18,8 +18,8 @@ Operation file_load(Op *op) {
         op->shard().free_load(load.data, size);
         co_return Ending{.status = FERRY_E_LIMIT};
     }
-    co_return Ending{.result = outcome.result, .data = load.data, .buffer = buffer,
-                     .flags = FERRY_BUFFER};
+    co_return Ending{
+        .result = outcome.result, .data = load.data, .buffer = buffer, .flags = FERRY_BUFFER};
 }
 
 } // namespace ferry::ops

@@ -1,9 +1,9 @@
 #include "ops/registry.hpp"
 
-#include <cstring>
-
 #include <ferry/opcode.h>
 #include <ferry/status.h>
+
+#include <cstring>
 
 namespace ferry::ops {
 
@@ -84,8 +84,11 @@ struct Table {
     constexpr Table() {
         entries[FERRY_OP_NOP] = {.start = nop};
         entries[FERRY_OP_HANDLE_CLOSE] = {.start = handle_close, .targets = kListener | kStream};
-        entries[FERRY_OP_TIMER] = {
-            .start = timer, .flags = FERRY_MULTISHOT, .words = 2, .timed = true, .check = check_timer};
+        entries[FERRY_OP_TIMER] = {.start = timer,
+                                   .flags = FERRY_MULTISHOT,
+                                   .words = 2,
+                                   .timed = true,
+                                   .check = check_timer};
         entries[FERRY_OP_TCP_LISTEN] = {
             .start = tcp_listen, .flags = FERRY_REUSE_PORT, .words = 5, .check = check_listen};
         entries[FERRY_OP_TCP_ACCEPT] = {
@@ -110,6 +113,8 @@ struct Table {
 
 static constexpr Table kTable;
 
-const OpTable &table() noexcept { return kTable.entries; }
+const OpTable &table() noexcept {
+    return kTable.entries;
+}
 
 } // namespace ferry::ops

@@ -1,14 +1,14 @@
 // What operations co_await. Each wait lives in the coroutine's frame while it is suspended.
 #pragma once
 
-#include <coroutine>
-
-#include <ferry/status.h>
-
 #include "coro/fiber.hpp"
 #include "driver/driver.hpp"
 #include "runtime/op.hpp"
 #include "runtime/shard.hpp"
+
+#include <ferry/status.h>
+
+#include <coroutine>
 
 namespace ferry::ops {
 
@@ -58,8 +58,8 @@ using AcceptWait = PrimitiveWait<driver::Socket, &driver::Socket::accept, &Drive
                                  &Driver::cancel_accept>;
 using ReceiveWait = PrimitiveWait<driver::Socket, &driver::Socket::receive, &Driver::start_receive,
                                   &Driver::cancel_receive>;
-using ConnectWait = PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect,
-                                  &Driver::cancel_connect>;
+using ConnectWait =
+    PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect, &Driver::cancel_connect>;
 using LoadWait =
     PrimitiveWait<driver::FileLoad, nullptr, &Driver::start_load, &Driver::cancel_load>;
 
@@ -141,7 +141,9 @@ class CloseWait final : public coro::Wait {
 };
 
 // For room in the queue, after emit() found none.
-inline coro::ListWait room(Op *op) { return {*op, op->shard().room()}; }
+inline coro::ListWait room(Op *op) {
+    return {*op, op->shard().room()};
+}
 
 // An operation's hold on its target: while it lives, the socket does. Empty when the handle is not to be
 // had; status() tells why.
@@ -192,8 +194,8 @@ inline Ending failure(const Op *op, const driver::Outcome &outcome, uint32_t fla
     int32_t status = outcome.status;
     if (status == FERRY_E_CANCELED && op->interrupted != 0)
         status = op->interrupted;
-    return {.status = status, .os_error = outcome.os_error, .result = outcome.result,
-            .flags = flags};
+    return {
+        .status = status, .os_error = outcome.os_error, .result = outcome.result, .flags = flags};
 }
 
 inline Ending interrupted(const Op *op, uint32_t flags = FERRY_REUSABLE) {

@@ -1,8 +1,8 @@
 #include "runtime/buffers.hpp"
 
-#include <ferry/status.h>
-
 #include "base/assert.hpp"
+
+#include <ferry/status.h>
 
 namespace ferry {
 

@@ -7,17 +7,17 @@
 // their own. Each lent piece has a slot with a generation: a release is exact, from any thread.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-
-#include <ferry/base.h>
-
 #include "base/allocator.hpp"
 #include "base/counter.hpp"
 #include "base/id.hpp"
 #include "base/lists.hpp"
 #include "driver/driver.hpp"
+
+#include <ferry/base.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 
 namespace ferry {
 
@@ -71,7 +71,6 @@ class Buffers {
         released_elsewhere_.fetch_add(1, std::memory_order_relaxed);
         handed_back_.push(&slots_[id.slot()]);
     }
-
 
     // The shard's thread: take in what other threads handed back. True if anything was.
     bool take_back() noexcept;

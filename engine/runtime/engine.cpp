@@ -1,13 +1,13 @@
 #include "runtime/engine.hpp"
 
-#include <chrono>
-#include <cstdio>
-#include <mutex>
+#include "base/assert.hpp"
+#include "runtime/shard.hpp"
 
 #include <ferry/status.h>
 
-#include "base/assert.hpp"
-#include "runtime/shard.hpp"
+#include <chrono>
+#include <cstdio>
+#include <mutex>
 
 namespace ferry {
 

@@ -1,14 +1,6 @@
 // An engine: its shards and their threads, its workers, its queues, its life cycle.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
-#include <cstdint>
-#include <mutex>
-
-#include <ferry/engine.h>
-#include <ferry/queue.h>
-
 #include "base/allocator.hpp"
 #include "base/spin_lock.hpp"
 #include "driver/os.hpp"
@@ -16,6 +8,14 @@
 #include "runtime/buffers.hpp"
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
+
+#include <ferry/engine.h>
+#include <ferry/queue.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
 
 namespace ferry {
 
@@ -53,7 +53,9 @@ class Engine {
 
     // Where the next submission's requests without a target run.
     uint32_t next_home() noexcept {
-        return shard_count_ == 1 ? 0 : next_home_.fetch_add(1, std::memory_order_relaxed) % shard_count_;
+        return shard_count_ == 1
+                   ? 0
+                   : next_home_.fetch_add(1, std::memory_order_relaxed) % shard_count_;
     }
 
     ferry_status run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept;

@@ -1,14 +1,14 @@
 // The handles of one shard: slots with a generation that point to sockets.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
 #include "base/allocator.hpp"
 #include "base/counter.hpp"
 #include "base/id.hpp"
 #include "driver/driver.hpp"
 #include "runtime/wish.hpp"
+
+#include <atomic>
+#include <cstdint>
 
 namespace ferry {
 

@@ -6,16 +6,16 @@
 // slots themselves: they are the shard's memory.
 #pragma once
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-
-#include <ferry/request.h>
-
 #include "base/allocator.hpp"
 #include "base/prefetch.hpp"
 #include "base/spin_lock.hpp"
 #include "runtime/op.hpp"
+
+#include <ferry/request.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 
 namespace ferry {
 

@@ -5,15 +5,15 @@
 // coroutine needs no more.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include "base/id.hpp"
+#include "coro/fiber.hpp"
+#include "runtime/timer_wheel.hpp"
+#include "runtime/wish.hpp"
 
 #include <ferry/request.h>
 
-#include "base/id.hpp"
-#include "coro/fiber.hpp"
-#include "runtime/wish.hpp"
-#include "runtime/timer_wheel.hpp"
+#include <atomic>
+#include <cstdint>
 
 namespace ferry {
 

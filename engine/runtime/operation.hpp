@@ -5,11 +5,11 @@
 // from the shard's pool and is freed when it ends.
 #pragma once
 
+#include "runtime/op.hpp"
+
 #include <coroutine>
 #include <cstddef>
 #include <cstdlib>
-
-#include "runtime/op.hpp"
 
 namespace ferry {
 
@@ -55,7 +55,9 @@ struct OpSpec {
     const void *(*borrowed)(const ferry_request &request, size_t *size) = nullptr;
 };
 
-constexpr uint32_t target_bit(Kind kind) { return 1u << static_cast<uint32_t>(kind); }
+constexpr uint32_t target_bit(Kind kind) {
+    return 1u << static_cast<uint32_t>(kind);
+}
 
 constexpr size_t kOpcodes = 128;
 

@@ -1,14 +1,14 @@
 #include "runtime/queue.hpp"
 
-#include <cstring>
-#include <new>
-#include <thread>
+#include "runtime/engine.hpp"
+#include "runtime/shard.hpp"
 
 #include <ferry/opcode.h>
 #include <ferry/status.h>
 
-#include "runtime/engine.hpp"
-#include "runtime/shard.hpp"
+#include <cstring>
+#include <new>
+#include <thread>
 
 namespace ferry {
 
@@ -28,8 +28,7 @@ static uint32_t ring_places(const ferry_queue_options &options) {
 }
 
 Queue::Queue(Engine &engine, const ferry_queue_options &options)
-    : engine_(engine), mode_(options.mode),
-      home_(options.shard), wake_(options.wake),
+    : engine_(engine), mode_(options.mode), home_(options.shard), wake_(options.wake),
       user_data_(options.user_data), capacity_(ring_places(options)) {
     armed_.store(wake_ != nullptr ? 1 : 0, std::memory_order_relaxed);
 }
@@ -115,19 +114,26 @@ ferry_status Queue::post(const ferry_completion &completion) noexcept {
 }
 
 void Queue::publish() noexcept {
+    bool taken;
     {
         SpinGuard guard(lock_);
         if (!held_.empty())
             move_up_locked();
         tail_.store(written_, std::memory_order_seq_cst);
+        // Under the lock, so that retire() knows of everybody who is about to signal.
+        taken = armed_.load(std::memory_order_seq_cst) != 0 &&
+                armed_.exchange(0, std::memory_order_seq_cst) != 0;
     }
-    if (armed_.load(std::memory_order_seq_cst) != 0)
-        signal();
+    if (taken)
+        tell();
 }
 
 void Queue::signal() noexcept {
-    if (armed_.exchange(0, std::memory_order_seq_cst) == 0)
-        return;
+    if (armed_.exchange(0, std::memory_order_seq_cst) != 0)
+        tell();
+}
+
+void Queue::tell() noexcept {
     // The consumer waits for signaled_ before it clears the descriptor, so no signal comes too late.
     if (event_.descriptor() >= 0)
         event_.signal();
@@ -145,7 +151,8 @@ bool Queue::move_up_locked() noexcept {
         op->shard().free_held(op);
         moved = true;
     }
-    if (held_.empty())
+    // Only the consumer's nudge takes a paused operation out of starved_: until then it must be told.
+    if (held_.empty() && starved_.load(std::memory_order_seq_cst) == 0)
         flags_.store(0, std::memory_order_seq_cst);
     return moved;
 }
@@ -169,12 +176,12 @@ void Queue::nudge_starved() noexcept {
 // After records were taken: let held finals move up and paused operations go on.
 void Queue::advance_head(uint32_t head) noexcept {
     head_.store(head, std::memory_order_seq_cst);
+    nudge_starved();
     if (flags_.load(std::memory_order_seq_cst) != 0) {
         SpinGuard guard(lock_);
         if (move_up_locked())
             tail_.store(written_, std::memory_order_seq_cst);
     }
-    nudge_starved();
 }
 
 int32_t Queue::reap(ferry_completion *out, uint32_t capacity) noexcept {
@@ -190,8 +197,7 @@ int32_t Queue::reap(ferry_completion *out, uint32_t capacity) noexcept {
             uint32_t place = head & (capacity_ - 1);
             uint32_t first = capacity_ - place < count ? capacity_ - place : count;
             std::memcpy(out + total, records_ + place, first * sizeof(ferry_completion));
-            std::memcpy(out + total + first, records_,
-                        (count - first) * sizeof(ferry_completion));
+            std::memcpy(out + total + first, records_, (count - first) * sizeof(ferry_completion));
             advance_head(head + count);
             total += count;
         }
@@ -201,12 +207,14 @@ int32_t Queue::reap(ferry_completion *out, uint32_t capacity) noexcept {
 }
 
 int32_t Queue::arm() noexcept {
+    // A mapped reader has only released its head; the flags must not be looked at before others see it.
+    head_.fetch_add(0, std::memory_order_seq_cst);
+    nudge_starved();
     if (flags_.load(std::memory_order_seq_cst) != 0) {
         SpinGuard guard(lock_);
         move_up_locked();
         tail_.store(written_, std::memory_order_seq_cst);
     }
-    nudge_starved();
     if (waiting() != 0)
         return 1; // Armed or signalled already, whichever it was: it stays readable.
     if (!signals())
@@ -338,6 +346,10 @@ ferry_status Queue::retire(bool stopped) noexcept {
             return FERRY_E_BUSY;
     }
     alive_.store(false, std::memory_order_release);
+    // Whoever took the arm is about to signal, or has.
+    while (signals() && armed_.exchange(0, std::memory_order_seq_cst) == 0 &&
+           signaled_.load(std::memory_order_acquire) == 0)
+        std::this_thread::yield();
     // The husk stays with the engine, so that a stale pointer is answered; the ring need not.
     free_ring();
     event_.close();

@@ -13,18 +13,18 @@
 // All four in one total order (seq_cst), so that one of them sees the other.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
-#include <ferry/completion.h>
-#include <ferry/queue.h>
-
 #include "base/allocator.hpp"
 #include "base/counter.hpp"
 #include "base/lists.hpp"
 #include "base/spin_lock.hpp"
 #include "driver/os.hpp"
 #include "runtime/op.hpp"
+
+#include <ferry/completion.h>
+#include <ferry/queue.h>
+
+#include <atomic>
+#include <cstdint>
 
 namespace ferry {
 
@@ -100,9 +100,8 @@ class Queue {
              void *user_data) noexcept;
     bool move_up_locked() noexcept;
     void signal() noexcept;
-    bool dispatching() const noexcept {
-        return dispatcher_.load(std::memory_order_relaxed) != 0;
-    }
+    void tell() noexcept;
+    bool dispatching() const noexcept { return dispatcher_.load(std::memory_order_relaxed) != 0; }
     uint32_t waiting() const noexcept;
     void advance_head(uint32_t head) noexcept;
     void nudge_starved() noexcept;
@@ -131,7 +130,7 @@ class Queue {
     std::atomic<uint64_t> starved_{0}; // Shards with operations that wait for room.
 
     alignas(64) SpinLock lock_;
-    uint32_t written_ = 0; // Tail, published or not.
+    uint32_t written_ = 0;                             // Tail, published or not.
     Fifo<coro::Fiber, &coro::Fiber::next_ready> held_; // Ended, so never ready again.
 
   public:

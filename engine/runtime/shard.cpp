@@ -1,12 +1,12 @@
 #include "runtime/shard.hpp"
 
-#include <ferry/opcode.h>
-#include <ferry/status.h>
-
 #include "base/assert.hpp"
 #include "base/prefetch.hpp"
 #include "driver/make.hpp"
 #include "runtime/engine.hpp"
+
+#include <ferry/opcode.h>
+#include <ferry/status.h>
 
 namespace ferry {
 
@@ -438,7 +438,9 @@ static uint64_t next_id(Op *op, const Op *ops) {
     return uint64_t{generation} << kSlotBits | static_cast<uint64_t>(op - ops);
 }
 
-void Shard::free_slot(Op *op) noexcept { give_slot(next_id(op, ops_)); }
+void Shard::free_slot(Op *op) noexcept {
+    give_slot(next_id(op, ops_));
+}
 
 void Shard::free_held(Op *op) noexcept {
     uint64_t id = next_id(op, ops_);
@@ -485,13 +487,14 @@ void Shard::touch(Queue &queue) noexcept {
 }
 
 void Shard::publish() noexcept {
+    // First the slots: who sees a completion may count on its slot.
+    if (freed_count_.get() != 0 && intake_.free_hint() < 2 * kFreedMax)
+        flush_freed(0);
     while (Queue::Link *link = touched_) {
         touched_ = link->next_touched;
         link->touched = false;
         link->queue->publish();
     }
-    if (freed_count_.get() != 0 && intake_.free_hint() < 2 * kFreedMax)
-        flush_freed(0);
 }
 
 // A queue made inline: what no callback wants is given back.
@@ -720,7 +723,9 @@ driver::Span Shard::lend_space(int32_t *status) noexcept {
     return span;
 }
 
-uint64_t Shard::lend(size_t used) noexcept { return buffers_.lend(used); }
+uint64_t Shard::lend(size_t used) noexcept {
+    return buffers_.lend(used);
+}
 
 driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
     *memory = nullptr;

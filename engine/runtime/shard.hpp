@@ -5,12 +5,6 @@
 // sends that came together leave together.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-
-#include <ferry/completion.h>
-#include <ferry/request.h>
-
 #include "base/allocator.hpp"
 #include "base/block_pool.hpp"
 #include "base/counter.hpp"
@@ -24,6 +18,12 @@
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
 #include "runtime/timer_wheel.hpp"
+
+#include <ferry/completion.h>
+#include <ferry/request.h>
+
+#include <atomic>
+#include <cstdint>
 
 namespace ferry {
 
@@ -203,6 +203,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
 };
 
-inline Shard &Op::shard() const noexcept { return *static_cast<Shard *>(scheduler); }
+inline Shard &Op::shard() const noexcept {
+    return *static_cast<Shard *>(scheduler);
+}
 
 } // namespace ferry

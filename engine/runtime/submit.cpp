@@ -2,12 +2,12 @@
 //
 // On the shard's own thread a request goes straight into its slot; from elsewhere through the inbox, as
 // many of one call's requests at once as go to the same shard.
-#include <cstring>
+#include "runtime/engine.hpp"
+#include "runtime/shard.hpp"
 
 #include <ferry/status.h>
 
-#include "runtime/engine.hpp"
-#include "runtime/shard.hpp"
+#include <cstring>
 
 namespace ferry {
 
@@ -175,8 +175,7 @@ ferry_status Submission::send_over(Shard &shard, const ferry_request *requests, 
     changed.reserved = kCopyNone;
     if (count == 1) {
         changed = requests[0];
-        ferry_status status =
-            complete(spec(requests[0]), requests[0], &changed, &changed.reserved);
+        ferry_status status = complete(spec(requests[0]), requests[0], &changed, &changed.reserved);
         if (status != FERRY_OK)
             return status;
         requests = &changed;
@@ -238,8 +237,8 @@ ferry_status Submission::run(const ferry_request *requests, size_t count, ferry_
             ++batch;
         }
         size_t sent;
-        status = send_over(*shard, requests + done, batch, ops != nullptr ? ops + done : nullptr,
-                           &sent);
+        status =
+            send_over(*shard, requests + done, batch, ops != nullptr ? ops + done : nullptr, &sent);
         done += sent;
         if (status == FERRY_OK)
             status = refused;

@@ -4,10 +4,10 @@
 // mailbox at most once, whoever and however many ask.
 #pragma once
 
+#include "base/id.hpp"
+
 #include <atomic>
 #include <cstdint>
-
-#include "base/id.hpp"
 
 namespace ferry {
 

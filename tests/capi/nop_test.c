@@ -48,13 +48,17 @@ static void nothing_runs_inside_submit(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
     ferry_prepare_nop(&request);
-    ferry_op op = fixture_submit(f, &request);
-    fixture_collect(f);
-    assert_false(fixture_has(f, op));
-    assert_int_equal(fixture_info(f).ops_in_flight, 1);
-    fixture_turn(f, 0);
-    assert_true(fixture_has(f, op));
-    assert_info(f, ops_in_flight, 0);
+    /* The first turn binds the engine to this thread; what is submitted after it goes straight in. */
+    for (int bound = 0; bound < 2; bound++) {
+        ferry_op op = fixture_submit(f, &request);
+        fixture_collect(f);
+        assert_false(fixture_has(f, op));
+        assert_int_equal(fixture_info(f).ops_in_flight, 1);
+        fixture_turn(f, 0);
+        assert_true(fixture_has(f, op));
+        assert_info(f, ops_in_flight, 0);
+        fixture_final(f, op);
+    }
 }
 
 static void ids_and_counts_are_optional(void **state) {

@@ -93,6 +93,30 @@ static void a_mapped_ring_says_that_finals_are_held(void **state) {
     assert_int_equal(*mapping.tail, head);
 }
 
+static void held_finals_are_not_overtaken(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_MAPPED, SMALL);
+    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+    assert_status(ferry_queue_map(queue, &mapping), FERRY_OK);
+    uint32_t head = *mapping.head;
+    complete_nops(f, queue, SMALL + 2);
+    for (uint64_t tag = 0; tag < SMALL + 3; tag++) {
+        const ferry_completion *next = &mapping.records[head & (mapping.capacity - 1)];
+        assert_int_equal(next->tag, tag);
+        referee_note_completion(f->judge, next);
+        __atomic_store_n(mapping.head, ++head, __ATOMIC_RELEASE);
+        if (tag == 0) {
+            /* A newcomer finds room that belongs to those who wait: no arm has moved them up. */
+            ferry_request request;
+            ferry_prepare_nop(&request);
+            request.tag = SMALL + 2;
+            assert_status(referee_submit(f->judge, queue, &request, 1, NULL, NULL), FERRY_OK);
+            assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+        }
+        assert_int_equal(ferry_queue_arm(queue), tag + 1 < SMALL + 3 ? 1 : 0);
+    }
+}
+
 static void a_full_ring_pauses_a_receive(void **state) {
     ferry_queue_options small = {.capacity = SMALL};
     fixture *f = fixture_open_with(state, NULL, &small);
@@ -224,6 +248,7 @@ int main(void) {
         TEST_ON(held_finals_arrive_without_another_turn, host_mapped),
         TEST_ON(held_finals_arrive_without_another_turn, one_mapped),
         ON_HOST(a_mapped_ring_says_that_finals_are_held),
+        ON_HOST(held_finals_are_not_overtaken),
         ON_HOST(a_full_ring_pauses_a_receive),
         ON_HOST(a_full_ring_pauses_an_accept),
         ON_HOST(a_paused_receive_can_be_canceled),

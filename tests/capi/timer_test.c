@@ -129,12 +129,16 @@ static void missed_expiries_come_as_one(void **state) {
     ferry_op op = start_timer(f, MS, MS);
     uint64_t submitted = now_ns();
     fixture_turn(f, 0);
+    int64_t before = 0;
+    while (fixture_has(f, op)) {
+        before += fixture_next(f, op).result;
+    }
     sleep_ns(30 * MS);
     uint64_t woken = now_ns();
-    ferry_completion completion = fixture_next(f, op);
+    int64_t missed = fixture_next(f, op).result;
     /* Half of what passed is enough to tell: the rest is the wheel's rounding. */
-    assert_true(completion.result >= expiries_within(woken - submitted, MS, MS) / 2);
-    assert_true(completion.result <= expiries_within(now_ns() - begin, MS, MS));
+    assert_true(missed >= (expiries_within(woken - submitted, MS, MS) - before) / 2);
+    assert_true(before + missed <= expiries_within(now_ns() - begin, MS, MS));
 }
 
 static void a_full_ring_pauses_an_interval(void **state) {

@@ -7,6 +7,9 @@
 #include "process.h"
 #include "senders.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -14,9 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 enum { TIMERS = 4 };
 
@@ -40,6 +40,8 @@ typedef struct reader {
     uint64_t paused;           /* How often FERRY_QUEUE_HELD was seen. */
     uint64_t ended;
     uint64_t sleeps;
+    uint64_t taken_before; /* What had been taken when it last went to sleep. */
+    uint32_t in_vain;      /* Wake-ups in a row that brought nothing. */
 } reader;
 
 static void reader_open(reader *r, uint32_t capacity, uint32_t trigger) {
@@ -109,6 +111,10 @@ static void arm_and_sleep(reader *r) {
     if (waits == 0) {
         struct epoll_event event;
         r->sleeps++;
+        /* One may come late, when its message has been read already; arm clears it. */
+        r->in_vain = r->taken == r->taken_before ? r->in_vain + 1 : 0;
+        r->taken_before = r->taken;
+        assert_in_range(r->in_vain, 0, 8);
         int count = epoll_wait(r->epoll, &event, 1, -1);
         REQUIRE(count == 1 || errno == EINTR);
     }

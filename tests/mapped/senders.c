@@ -65,8 +65,8 @@ static ferry_status submit(sender *self, uint64_t first, uint32_t count) {
     size_t done = 0;
     for (uint32_t times = 0;; times++) {
         size_t accepted;
-        ferry_status status = ferry_queue_submit(self->all->queue, requests + done, count - done,
-                                                 NULL, &accepted);
+        ferry_status status =
+            ferry_queue_submit(self->all->queue, requests + done, count - done, NULL, &accepted);
         done += accepted;
         if (status != FERRY_E_FULL)
             return status;

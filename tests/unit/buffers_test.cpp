@@ -2,11 +2,11 @@
 #include "runtime/buffers.hpp"
 #include "unit.hpp"
 
+#include <ferry/status.h>
+
 #include <cstring>
 #include <thread>
 #include <vector>
-
-#include <ferry/status.h>
 
 using ferry::Buffers;
 using ferry::Id;

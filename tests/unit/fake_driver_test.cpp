@@ -15,11 +15,11 @@ extern "C" {
 #include <cmocka.h>
 }
 
-#include <ferry.h>
-
 #include "../../capi/src/objects.hpp"
 #include "driver/fake/fake_driver.hpp"
 #include "runtime/shard.hpp"
+
+#include <ferry.h>
 
 using namespace ferry;
 using driver::fake::Call;
@@ -156,7 +156,9 @@ class World {
     int last_port = 40000; // The fake's first free one.
 };
 
-Manner manner_of(void **state) { return *static_cast<Manner *>(*state); }
+Manner manner_of(void **state) {
+    return *static_cast<Manner *>(*state);
+}
 
 ferry_completion load(World &world, const char *path, uint64_t size_max) {
     ferry_request request;
@@ -499,7 +501,8 @@ struct Named {
     CMUnitTestFunction run;
 };
 
-#define NAMED(test) {#test, test}
+#define NAMED(test)                                                                                \
+    { #test, test }
 
 const Named kTests[] = {
     NAMED(accepts_until_cancelled),

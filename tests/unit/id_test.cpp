@@ -7,9 +7,9 @@
 using ferry::Age;
 using ferry::age_of;
 using ferry::Id;
-using ferry::Kind;
 using ferry::kEngineMask;
 using ferry::kGenerationMask;
+using ferry::Kind;
 using ferry::kShardsMax;
 using ferry::kSlotsMax;
 
@@ -91,12 +91,9 @@ void age_depends_on_the_distance_alone(void **) {
 int main(int argc, char **argv) {
     unit::choose_seed(argc, argv);
     const CMUnitTest tests[] = {
-        UNIT_TEST(fields_come_back),
-        UNIT_TEST(largest_fields_do_not_run_into_each_other),
-        UNIT_TEST(no_id_of_a_thing_is_none),
-        UNIT_TEST(a_generation_that_has_wrapped_begins_anew),
-        UNIT_TEST(generations_age),
-        UNIT_TEST(age_depends_on_the_distance_alone),
+        UNIT_TEST(fields_come_back),         UNIT_TEST(largest_fields_do_not_run_into_each_other),
+        UNIT_TEST(no_id_of_a_thing_is_none), UNIT_TEST(a_generation_that_has_wrapped_begins_anew),
+        UNIT_TEST(generations_age),          UNIT_TEST(age_depends_on_the_distance_alone),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

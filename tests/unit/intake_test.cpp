@@ -5,8 +5,8 @@
 #include <thread>
 #include <vector>
 
-using ferry::Intake;
 using ferry::InboxEntry;
+using ferry::Intake;
 using ferry::kSlotBits;
 using ferry::kSlotsMax;
 
@@ -14,9 +14,15 @@ namespace {
 
 constexpr uint32_t kSubmitters = 8;
 
-uint32_t slot_of(uint64_t id) { return static_cast<uint32_t>(id) & kSlotsMax; }
-uint64_t generation_of(uint64_t id) { return id >> kSlotBits; }
-uint64_t next_generation(uint64_t id) { return id + (uint64_t{1} << kSlotBits); }
+uint32_t slot_of(uint64_t id) {
+    return static_cast<uint32_t>(id) & kSlotsMax;
+}
+uint64_t generation_of(uint64_t id) {
+    return id >> kSlotBits;
+}
+uint64_t next_generation(uint64_t id) {
+    return id + (uint64_t{1} << kSlotBits);
+}
 
 void send_one(Intake &intake, uint64_t tag) {
     uint64_t id;

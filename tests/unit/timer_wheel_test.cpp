@@ -13,7 +13,9 @@ namespace {
 constexpr uint64_t kTick = uint64_t{1} << 14;
 constexpr uint64_t kLevels = 9;
 
-uint64_t tick_of(uint64_t ns) { return ns / kTick + (ns % kTick != 0 ? 1 : 0); }
+uint64_t tick_of(uint64_t ns) {
+    return ns / kTick + (ns % kTick != 0 ? 1 : 0);
+}
 
 // ---- by hand ------------------------------------------------------------------------------------
 
@@ -208,8 +210,8 @@ void a_timer_for_ever_does_not_keep_anybody_awake(void **) {
 void the_far_future_comes(void **) {
     // A simulated clock gets there. Nothing may fire early, nothing may turn in place on the way.
     constexpr uint64_t kExpiries[] = {uint64_t{63} << 56, (uint64_t{63} << 56) + 7 * kTick,
-                                      uint64_t{1} << 62, (uint64_t{1} << 62) + 5 * kTick,
-                                      uint64_t{1} << 63, UINT64_MAX - 3 * kTick};
+                                      uint64_t{1} << 62,  (uint64_t{1} << 62) + 5 * kTick,
+                                      uint64_t{1} << 63,  UINT64_MAX - 3 * kTick};
     constexpr size_t kCount = std::size(kExpiries);
     TimerWheel wheel;
     TimerWheel::Node nodes[kCount];

@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-
 #include <unistd.h>
 
 // clang-format off: cmocka.h neither includes what it uses nor knows C++.
@@ -34,7 +33,9 @@ namespace unit {
 
 // Under a sanitizer a loop is ten times slower; what it finds, it finds with fewer rounds.
 constexpr bool kSanitized = UNIT_SANITIZED != 0;
-constexpr uint64_t rounds(uint64_t count) { return kSanitized ? count / 10 : count; }
+constexpr uint64_t rounds(uint64_t count) {
+    return kSanitized ? count / 10 : count;
+}
 
 constexpr unsigned kWatchdogSeconds = 60;
 
@@ -73,7 +74,9 @@ inline uint64_t &run_seed() {
 }
 
 // The run's generator. The seed is another one each time; a run is repeated with it as argument.
-inline Random random() { return Random(run_seed()); }
+inline Random random() {
+    return Random(run_seed());
+}
 
 inline void choose_seed(int argc, char **argv) {
     timespec now;

@@ -1,6 +1,6 @@
 // Wishes: the slot is mailed once, a late wish hits nothing, and none that is in time gets lost.
-#include "runtime/wish.hpp"
 #include "base/lists.hpp"
+#include "runtime/wish.hpp"
 #include "unit.hpp"
 
 #include <thread>
@@ -19,7 +19,9 @@ struct Slot {
 };
 
 // The shard found the slot in its mailbox.
-bool take(Slot &slot, uint32_t generation) { return slot.wish.taken(generation, true); }
+bool take(Slot &slot, uint32_t generation) {
+    return slot.wish.taken(generation, true);
+}
 
 void is_for_nobody_at_first(void **) {
     for (uint32_t generation : {0u, 1u, kGenerationMask}) {

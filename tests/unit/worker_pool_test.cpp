@@ -69,7 +69,9 @@ void wait_until(const std::atomic<uint32_t> &number, uint32_t wanted) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
 }
 
-void sleep_ms(int duration) { std::this_thread::sleep_for(std::chrono::milliseconds(duration)); }
+void sleep_ms(int duration) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(duration));
+}
 
 // ---- jobs ---------------------------------------------------------------------------------------
 

@@ -19,11 +19,11 @@ enum {
 
 /** An IP address and a port. Frozen: 32 bytes. */
 typedef struct ferry_address {
-    uint16_t family;      /**< FERRY_IPV4 or FERRY_IPV6. */
-    uint16_t port;        /**< In the host's byte order. */
-    uint32_t scope_id;    /**< IPv6 zone (RFC 4007), else 0. */
-    uint8_t bytes[16];    /**< In network order; bytes that the family does not use are 0. */
-    uint64_t reserved;    /**< 0. */
+    uint16_t family;   /**< FERRY_IPV4 or FERRY_IPV6. */
+    uint16_t port;     /**< In the host's byte order. */
+    uint32_t scope_id; /**< IPv6 zone (RFC 4007), else 0. */
+    uint8_t bytes[16]; /**< In network order; bytes that the family does not use are 0. */
+    uint64_t reserved; /**< 0. */
 } ferry_address;
 
 /**

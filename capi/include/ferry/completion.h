@@ -31,7 +31,8 @@ typedef struct ferry_completion {
     uint16_t opcode;     /**< FERRY_OP_... */
     uint16_t reserved;   /**< 0. */
     uint32_t flags;      /**< FERRY_MORE, FERRY_BUFFER, FERRY_REUSABLE. */
-    ferry_handle handle; /**< A new handle where the operation opens one, else the request's target. */
+    ferry_handle
+        handle; /**< A new handle where the operation opens one, else the request's target. */
     union {
         const void *data;  /**< Engine-owned bytes or a record; lent if FERRY_BUFFER is set. */
         uint64_t data_u64; /**< The same eight bytes; in a posted message the host's own value. */

@@ -5,7 +5,8 @@
  * An engine has shards: loops that each run on one thread. With shards = 0 there is one loop and the
  * host runs it (@ref ferry_engine_run); otherwise the engine has a thread for each. What it does to
  * your process: it opens a handful of descriptors, starts the threads you asked for (all signals
- * blocked in them), installs no signal handler, keeps no global state.
+ * blocked in them), installs no signal handler, keeps no global state. (libuv, once used, keeps a pipe
+ * of two descriptors until the process ends or the library is unloaded.)
  */
 #ifndef FERRY_ENGINE_H
 #define FERRY_ENGINE_H
@@ -30,13 +31,13 @@ typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data
 
 /** How to make an engine. Every field's 0 is its default. */
 typedef struct ferry_engine_options {
-    uint32_t struct_size;     /**< sizeof(ferry_engine_options); 0 is FERRY_E_INVALID. */
-    uint32_t flags;           /**< 0. */
-    uint32_t shards;          /**< Loops with a thread each, 1 to 64; 0 = one loop, run by the host. */
-    uint32_t ops_max;         /**< Operations in flight per shard; 0 = 16384, at most 4194303. */
-    uint32_t handles_max;     /**< Handles open per shard; 0 = 65536, at most 4194303. */
-    uint32_t workers_max;     /**< Threads for blocking file work; 0 = 4, at most 256. */
-    uint64_t buffer_bytes_max; /**< Bytes lent at once, per shard for receives and again for loaded
+    uint32_t struct_size; /**< sizeof(ferry_engine_options); 0 is FERRY_E_INVALID. */
+    uint32_t flags;       /**< 0. */
+    uint32_t shards;      /**< Loops with a thread each, 1 to 64; 0 = one loop, run by the host. */
+    uint32_t ops_max;     /**< Operations in flight per shard; 0 = 16384, at most 4194303. */
+    uint32_t handles_max; /**< Handles open per shard; 0 = 65536, at most 4194303. */
+    uint32_t workers_max; /**< Threads for blocking file work; 0 = 4, at most 256. */
+    uint64_t buffer_bytes_max;  /**< Bytes lent at once, per shard for receives and again for loaded
                                     files; 0 = 256 MiB. At least 64 KiB. */
     ferry_allocate_fn allocate; /**< NULL = the C library's. */
     ferry_free_fn free;         /**< NULL = the C library's. */
@@ -55,17 +56,17 @@ typedef struct ferry_run_report {
 
 /** A look inside. An output: set struct_size before the call. Counts are momentary. */
 typedef struct ferry_engine_info {
-    uint32_t struct_size;      /**< sizeof(ferry_engine_info). */
-    uint32_t shards;           /**< Loops: 1 for a host-driven engine. */
-    uint32_t host_driven;      /**< 1 if the host runs the loop. */
-    uint32_t state;            /**< FERRY_ENGINE_RUNNING and so on. */
-    uint64_t ops_in_flight;    /**< Accepted requests whose final completion is not in a ring yet. */
-    uint64_t handles_open;     /**< Handles not closed yet. */
-    uint64_t buffers_lent;     /**< Buffers not released yet. */
+    uint32_t struct_size;   /**< sizeof(ferry_engine_info). */
+    uint32_t shards;        /**< Loops: 1 for a host-driven engine. */
+    uint32_t host_driven;   /**< 1 if the host runs the loop. */
+    uint32_t state;         /**< FERRY_ENGINE_RUNNING and so on. */
+    uint64_t ops_in_flight; /**< Accepted requests whose final completion is not in a ring yet. */
+    uint64_t handles_open;  /**< Handles not closed yet. */
+    uint64_t buffers_lent;  /**< Buffers not released yet. */
     uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet. */
-    uint32_t workers;          /**< Worker threads alive. */
-    uint32_t workers_detached; /**< Of these, held by the system for operations that have ended. */
-    const char *driver;        /**< "uv". A static string. */
+    uint32_t workers;           /**< Worker threads alive. */
+    uint32_t workers_detached;  /**< Of these, held by the system for operations that have ended. */
+    const char *driver;         /**< "uv". A static string. */
 } ferry_engine_info;
 
 /** Values of @ref ferry_engine_info.state. */

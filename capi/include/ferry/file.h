@@ -28,8 +28,7 @@ extern "C" {
  *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_MEMORY, FERRY_E_IO, FERRY_E_CANCELED, FERRY_E_TIMED_OUT.
  * @threads any  @since API 1
  */
-FERRY_API void ferry_prepare_file_load(ferry_request *request, const char *path,
-                                       uint64_t size_max);
+FERRY_API void ferry_prepare_file_load(ferry_request *request, const char *path, uint64_t size_max);
 
 #ifdef __cplusplus
 }

@@ -87,7 +87,7 @@ FERRY_API ferry_status ferry_queue_create(ferry_engine *engine, const ferry_queu
  *
  * @param[in] queue  NULL is fine.
  * @returns FERRY_OK; FERRY_E_BUSY while requests are in flight or, before shutdown, completions wait
- *   (nothing happened); FERRY_E_STALE.
+ *   (nothing happened); FERRY_E_STALE, FERRY_E_FORKED.
  * @threads exclusive  @since API 1
  */
 FERRY_API ferry_status ferry_queue_destroy(ferry_queue *queue);

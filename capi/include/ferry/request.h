@@ -87,9 +87,10 @@ typedef struct ferry_request {
     uint64_t tag;        /**< The host's own value, returned in every completion of this request. */
     ferry_handle target; /**< The handle it works on, FERRY_NONE where there is none. */
     union {
-        ferry_completion_fn callback; /**< For inline and dispatched queues; NULL: nobody is told, lent
+        ferry_completion_fn
+            callback;          /**< For inline and dispatched queues; NULL: nobody is told, lent
                                          buffers are released. */
-        uint64_t callback_u64;        /**< The same eight bytes. */
+        uint64_t callback_u64; /**< The same eight bytes. */
     };
     union {
         void *user_data;        /**< Passed to callback; never followed by the engine. */

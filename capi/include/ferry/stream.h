@@ -39,7 +39,9 @@ FERRY_API void ferry_prepare_stream_receive(ferry_request *request, ferry_handle
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  stream   A connected stream.
  * @completes with FERRY_MORE and FERRY_BUFFER: data, result = its length, buffer = id to release.
- *   Final: FERRY_OK with result 0 at the end of the stream. Errors: as for a single receive.
+ *   Final: FERRY_OK with result 0 at the end of the stream. Errors: as for a single receive. A receive
+ *   that is ended while the ring was full may bring its last bytes with FERRY_E_CANCELED,
+ *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED or FERRY_E_SHUTDOWN: look at FERRY_BUFFER, not at the status.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_stream_receive_multishot(ferry_request *request, ferry_handle stream);

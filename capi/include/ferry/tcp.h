@@ -29,15 +29,15 @@ FERRY_API void ferry_prepare_tcp_listen(ferry_request *request, const ferry_addr
 /**
  * Describe accepting connections, multishot: each comes as a completion with FERRY_MORE and a new
  * stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one.
- * Out of descriptors or handles it sends one completion with FERRY_MORE and that status, waits, and
- * goes on when there is room. One accept at a time may be pending on a listener (FERRY_E_BUSY).
+ * Out of descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status,
+ * waits, and goes on when there is room; a single one ends with that status. One accept at a time may be pending on a listener (FERRY_E_BUSY).
  *
  * @param[out] request   Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  listener  From @ref ferry_prepare_tcp_listen.
  * @completes handle = the new stream (close it; unreaped ones are closed at shutdown). The final
  *   completion of a multishot accept names the listener. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE,
  *   FERRY_E_WRONG_KIND, FERRY_E_BUSY, FERRY_E_CLOSED, FERRY_E_CANCELED, FERRY_E_TIMED_OUT,
- *   FERRY_E_NO_DESCRIPTORS and FERRY_E_NO_HANDLES (with FERRY_MORE).
+ *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES and FERRY_E_NO_MEMORY (multishot: with FERRY_MORE).
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_tcp_accept(ferry_request *request, ferry_handle listener);

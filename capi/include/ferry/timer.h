@@ -24,8 +24,7 @@ extern "C" {
  *   Errors: FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_SHUTDOWN.
  * @threads any  @since API 1
  */
-FERRY_API void ferry_prepare_timer(ferry_request *request, uint64_t delay_ns,
-                                   uint64_t interval_ns);
+FERRY_API void ferry_prepare_timer(ferry_request *request, uint64_t delay_ns, uint64_t interval_ns);
 
 #ifdef __cplusplus
 }

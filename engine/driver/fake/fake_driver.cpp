@@ -1,12 +1,12 @@
 #include "driver/fake/fake_driver.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include "driver/make.hpp"
 
 #include <ferry/status.h>
 
-#include "driver/make.hpp"
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace ferry::driver {
 
@@ -19,7 +19,9 @@ ferry_status make(const Environment &environment, Driver **driver) noexcept {
 
 namespace ferry::driver::fake {
 
-static FakeSocket &own(Socket &socket) { return static_cast<FakeSocket &>(socket); }
+static FakeSocket &own(Socket &socket) {
+    return static_cast<FakeSocket &>(socket);
+}
 
 static constexpr Outcome kCanceled = {.status = FERRY_E_CANCELED};
 
@@ -189,9 +191,13 @@ Outcome FakeDriver::listen(const ferry_address &address, uint32_t backlog, bool,
     return {.result = port};
 }
 
-void FakeDriver::start_accept(Socket &listener) noexcept { begin(Call::accept, &own(listener)); }
+void FakeDriver::start_accept(Socket &listener) noexcept {
+    begin(Call::accept, &own(listener));
+}
 
-void FakeDriver::cancel_accept(Socket &listener) noexcept { cancel(Call::accept, &own(listener)); }
+void FakeDriver::cancel_accept(Socket &listener) noexcept {
+    cancel(Call::accept, &own(listener));
+}
 
 void FakeDriver::accept(FakeSocket &listener) noexcept {
     if (listener.waiting.empty())
@@ -209,9 +215,13 @@ void FakeDriver::retry_connects() noexcept {
     connecting_.clear();
 }
 
-void FakeDriver::start_connect(Connect &connect) noexcept { begin(Call::connect, &connect); }
+void FakeDriver::start_connect(Connect &connect) noexcept {
+    begin(Call::connect, &connect);
+}
 
-void FakeDriver::cancel_connect(Connect &connect) noexcept { cancel(Call::connect, &connect); }
+void FakeDriver::cancel_connect(Connect &connect) noexcept {
+    cancel(Call::connect, &connect);
+}
 
 void FakeDriver::connect(Connect &connect) noexcept {
     auto found = listeners_.find(connect.address.port);
@@ -261,9 +271,13 @@ void FakeDriver::close(Socket &socket) noexcept {
 
 // ---- receiving and sending ----------------------------------------------------------------------
 
-void FakeDriver::start_receive(Socket &stream) noexcept { begin(Call::receive, &own(stream)); }
+void FakeDriver::start_receive(Socket &stream) noexcept {
+    begin(Call::receive, &own(stream));
+}
 
-void FakeDriver::cancel_receive(Socket &stream) noexcept { cancel(Call::receive, &own(stream)); }
+void FakeDriver::cancel_receive(Socket &stream) noexcept {
+    cancel(Call::receive, &own(stream));
+}
 
 void FakeDriver::receive(FakeSocket &stream) noexcept {
     Receive &receive = stream.receive;
@@ -327,7 +341,9 @@ bool FakeDriver::send(Socket &socket, const ConstSpan *spans, size_t count,
     return !stream.blocked;
 }
 
-void FakeDriver::cancel_send(Socket &socket) noexcept { cancel(Call::send, &own(socket)); }
+void FakeDriver::cancel_send(Socket &socket) noexcept {
+    cancel(Call::send, &own(socket));
+}
 
 // Cancelled, or there may be room now, or the peer has gone.
 void FakeDriver::finish_send(FakeSocket &stream) noexcept {
@@ -347,9 +363,13 @@ void FakeDriver::finish_send(FakeSocket &stream) noexcept {
 
 // ---- files --------------------------------------------------------------------------------------
 
-void FakeDriver::start_load(FileLoad &load) noexcept { begin(Call::load, &load); }
+void FakeDriver::start_load(FileLoad &load) noexcept {
+    begin(Call::load, &load);
+}
 
-void FakeDriver::cancel_load(FileLoad &load) noexcept { cancel(Call::load, &load); }
+void FakeDriver::cancel_load(FileLoad &load) noexcept {
+    cancel(Call::load, &load);
+}
 
 Outcome FakeDriver::load(FileLoad &load) noexcept {
     auto found = files_.find(load.path);

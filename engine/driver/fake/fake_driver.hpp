@@ -6,6 +6,8 @@
 // at once, how much a send takes. Only the shard's thread may use it, wake() and now_ns() excepted.
 #pragma once
 
+#include "driver/driver.hpp"
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -14,8 +16,6 @@
 #include <string>
 #include <vector>
 
-#include "driver/driver.hpp"
-
 namespace ferry::driver::fake {
 
 // What a test may order to fail.
@@ -23,13 +23,13 @@ enum class Call : uint8_t { listen, accept, connect, receive, send, load };
 
 // A listener, or one end of a connection.
 struct FakeSocket final : Socket {
-    uint16_t port = 0;                 // A listener's.
-    size_t backlog = 0;                // A listener's.
-    std::deque<FakeSocket *> waiting;  // A listener's connections, not accepted yet.
-    FakeSocket *peer = nullptr;        // The other end; null when it is closed.
-    std::string arrived;               // Bytes for receive.
-    std::vector<ConstSpan> held;       // Of a send under way whose memory the driver still uses.
-    bool blocked = false;              // The send under way waits for room at the peer.
+    uint16_t port = 0;                // A listener's.
+    size_t backlog = 0;               // A listener's.
+    std::deque<FakeSocket *> waiting; // A listener's connections, not accepted yet.
+    FakeSocket *peer = nullptr;       // The other end; null when it is closed.
+    std::string arrived;              // Bytes for receive.
+    std::vector<ConstSpan> held;      // Of a send under way whose memory the driver still uses.
+    bool blocked = false;             // The send under way waits for room at the peer.
 };
 
 class FakeDriver final : public Driver {
@@ -42,7 +42,7 @@ class FakeDriver final : public Driver {
     bool completes_later = false;
     // A primitive that can end at once does so within its start call.
     bool eager = false;
-    size_t pipe_size = 65536; // What a connection holds in one direction before sends wait.
+    size_t pipe_size = 65536;   // What a connection holds in one direction before sends wait.
     size_t send_max = SIZE_MAX; // What one send takes at most.
 
     void set_file(const char *path, std::string contents) { files_[path] = std::move(contents); }

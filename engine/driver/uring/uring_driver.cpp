@@ -1,18 +1,18 @@
 // The ring itself: opening, waiting, waking, and which answer belongs to what.
 #include "driver/uring/uring_driver.hpp"
 
-#include <cerrno>
-
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <ferry/status.h>
-
 #include "driver/make.hpp"
 #include "driver/os.hpp"
 #include "driver/uv/status.hpp"
+
+#include <ferry/status.h>
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <poll.h>
+#include <unistd.h>
 
 namespace ferry::driver {
 
@@ -52,8 +52,8 @@ ferry_status UringDriver::open() noexcept {
     wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd_ < 0)
         return uv::outcome_of(errno).status;
-    void *memory = mmap(nullptr, kRingBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
+    void *memory =
+        mmap(nullptr, kRingBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     buffers_ = static_cast<char *>(environment_.allocator.allocate(kBuffersBytes));
     if (memory == MAP_FAILED || buffers_ == nullptr)
         return FERRY_E_NO_MEMORY;
@@ -83,7 +83,9 @@ void UringDriver::dispose() noexcept {
     allocator.destroy(this);
 }
 
-uint64_t UringDriver::now_ns() const noexcept { return os::now_ns(); }
+uint64_t UringDriver::now_ns() const noexcept {
+    return os::now_ns();
+}
 
 // ---- entries ------------------------------------------------------------------------------------
 
@@ -110,8 +112,8 @@ void UringDriver::mark(io_uring_sqe *sqe, Tag tag, void *subject) noexcept {
 // One that has ended meanwhile is not found, and a later one with the same mark stands behind this.
 void UringDriver::ask_to_cancel(Tag tag, void *subject) noexcept {
     io_uring_sqe *sqe = next();
-    io_uring_prep_cancel64(
-        sqe, reinterpret_cast<uintptr_t>(subject) | static_cast<uint64_t>(tag), 0);
+    io_uring_prep_cancel64(sqe, reinterpret_cast<uintptr_t>(subject) | static_cast<uint64_t>(tag),
+                           0);
     mark(sqe, Tag::nothing, nullptr);
 }
 
@@ -209,7 +211,13 @@ void UringDriver::dispatch(const io_uring_cqe &cqe) noexcept {
     }
 }
 
-void UringDriver::wake() noexcept { signal(wake_fd_); }
+// Both: the kernel passes a signal on from one eventfd to another, but up to 20 ms late.
+void UringDriver::wake() noexcept {
+    signal(wake_fd_);
+    int watched = watched_fd_.load(std::memory_order_acquire);
+    if (watched >= 0)
+        signal(watched);
+}
 
 // A poll has its own timeout; this one makes the descriptor readable. As in the uv driver it is only
 // ever set earlier. The descriptor is an eventfd that the kernel signals: the ring's own does not
@@ -217,8 +225,9 @@ void UringDriver::wake() noexcept { signal(wake_fd_); }
 void UringDriver::keep_until(uint64_t until_ns) noexcept {
     enable();
     if (watched_fd_ < 0) {
-        watched_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        io_uring_register_eventfd(&ring_, watched_fd_);
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        io_uring_register_eventfd(&ring_, fd);
+        watched_fd_.store(fd, std::memory_order_release);
     }
     if (until_ns < timer_at_ns_) {
         timer_ = {static_cast<int64_t>(until_ns / 1000000000u),

@@ -5,11 +5,13 @@
 // early. See docs/design/002-driver-seam.md.
 #pragma once
 
+#include "driver/driver.hpp"
+
 #include <liburing.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "driver/driver.hpp"
+#include <atomic>
 
 namespace ferry::driver::uring {
 
@@ -36,8 +38,8 @@ struct UringSocket final : Socket {
     uint32_t arrived_begin = 0;
     uint32_t arrived_end = 0;
     union {
-        void *block = nullptr;       // A stream's Message or address while the kernel reads it.
-        UringSocket *waiting;        // A listener's connections that nobody has asked for yet.
+        void *block = nullptr; // A stream's Message or address while the kernel reads it.
+        UringSocket *waiting;  // A listener's connections that nobody has asked for yet.
     };
     union {
         Connect *connecting = nullptr;
@@ -56,7 +58,7 @@ struct LoadJob {
     int fd = -1;
     Outcome outcome;
     char *data = nullptr;
-    size_t size = 0;  // Of data.
+    size_t size = 0; // Of data.
     size_t used = 0;
     size_t block = 0; // Size of this block, the path behind it included.
     struct statx stat;
@@ -137,7 +139,7 @@ class UringDriver final : public Driver {
     bool enabled_ = false;
     int wake_fd_ = -1;
     bool watching_wake_ = false;
-    int watched_fd_ = -1; // What the host watches, once it has asked.
+    std::atomic<int> watched_fd_{-1}; // What the host watches, once it has asked.
     uint64_t timer_at_ns_ = UINT64_MAX;
     __kernel_timespec timer_ = {};
     io_uring_buf_ring *buffer_ring_ = nullptr;

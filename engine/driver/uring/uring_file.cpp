@@ -1,16 +1,16 @@
 // Whole files: open, statx, read, close, each an entry of its own. Nothing of this needs our
 // workers.
-#include <cerrno>
-#include <cstring>
-#include <new>
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "driver/uring/uring_driver.hpp"
+#include "driver/uv/status.hpp"
 
 #include <ferry/status.h>
 
-#include "driver/uring/uring_driver.hpp"
-#include "driver/uv/status.hpp"
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
 
 namespace ferry::driver::uring {
 

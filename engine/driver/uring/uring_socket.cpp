@@ -1,17 +1,17 @@
 // TCP sockets on the ring. The descriptors are blocking ones: the kernel waits, not we.
+#include "driver/uring/uring_driver.hpp"
+#include "driver/uv/status.hpp"
+
+#include <ferry/status.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
-
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
-
-#include <ferry/status.h>
-
-#include "driver/uring/uring_driver.hpp"
-#include "driver/uv/status.hpp"
 
 namespace ferry::driver::uring {
 
@@ -20,7 +20,9 @@ namespace ferry::driver::uring {
 static constexpr uint32_t kWaitingMax = 8;
 static constexpr size_t kReceiveMax = 1u << 30;
 
-static UringSocket &own(Socket &socket) { return static_cast<UringSocket &>(socket); }
+static UringSocket &own(Socket &socket) {
+    return static_cast<UringSocket &>(socket);
+}
 
 static Outcome outcome_of(int error) {
     return error == ECANCELED ? Outcome{.status = FERRY_E_CANCELED} : uv::outcome_of(error);
@@ -108,9 +110,9 @@ Outcome UringDriver::listen(const ferry_address &address, uint32_t backlog, bool
     Outcome outcome = make_socket(fd, &made);
     if (outcome.status != FERRY_OK)
         return outcome;
-    outcome.result = ntohs(name.ss_family == AF_INET
-                               ? reinterpret_cast<sockaddr_in *>(&name)->sin_port
-                               : reinterpret_cast<sockaddr_in6 *>(&name)->sin6_port);
+    outcome.result =
+        ntohs(name.ss_family == AF_INET ? reinterpret_cast<sockaddr_in *>(&name)->sin_port
+                                        : reinterpret_cast<sockaddr_in6 *>(&name)->sin6_port);
     ::new (&made->accept) Accept();
     made->is_listener = true;
     made->waiting = nullptr;
@@ -281,8 +283,8 @@ void UringDriver::received(UringSocket &stream, int result, uint32_t flags) noex
         receive.complete({.result = result});
     else if (stream.canceling && (result == -ENOBUFS || result == -EINTR))
         receive.complete({.status = FERRY_E_CANCELED});
-    else if (int32_t status; result == -ENOBUFS &&
-                             (environment_.host.lend_space(&status), status != FERRY_OK))
+    else if (int32_t status;
+             result == -ENOBUFS && (environment_.host.lend_space(&status), status != FERRY_OK))
         receive.complete({.status = status});
     else if (result == -ENOBUFS || result == -EINTR)
         arm_receive(stream); // Many came at once; our buffers are free again by now.
@@ -344,7 +346,9 @@ bool UringDriver::send(Socket &socket, const ConstSpan *spans, size_t count,
     return false;
 }
 
-void UringDriver::cancel_send(Socket &stream) noexcept { ask_to_cancel(Tag::send, &own(stream)); }
+void UringDriver::cancel_send(Socket &stream) noexcept {
+    ask_to_cancel(Tag::send, &own(stream));
+}
 
 void UringDriver::sent(UringSocket &stream, int result) noexcept {
     if (stream.block != nullptr)

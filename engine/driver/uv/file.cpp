@@ -1,15 +1,15 @@
 // Files: libuv's synchronous calls on the engine's workers, a whole load as one job.
-#include <cerrno>
-#include <cstring>
-#include <new>
-
-#include <fcntl.h>
-#include <sys/stat.h>
+#include "driver/uv/status.hpp"
+#include "driver/uv/uv_driver.hpp"
 
 #include <ferry/status.h>
 
-#include "driver/uv/status.hpp"
-#include "driver/uv/uv_driver.hpp"
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
 
 namespace ferry::driver::uv {
 

@@ -1,17 +1,17 @@
 // The loop: opening, waiting, waking, closing, and what a forked child does instead.
-#include <cerrno>
-#include <cstdlib>
-#include <new>
-
-#include <sys/timerfd.h>
-#include <unistd.h>
-
-#include <ferry/status.h>
-
 #include "driver/make.hpp"
 #include "driver/os.hpp"
 #include "driver/uv/status.hpp"
 #include "driver/uv/uv_driver.hpp"
+
+#include <ferry/status.h>
+
+#include <sys/timerfd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+#include <unistd.h>
 
 namespace ferry::driver {
 
@@ -36,7 +36,9 @@ namespace ferry::driver::uv {
 // timer.
 static constexpr int kDescriptorsNeeded = 8;
 
-static ferry_status failure(int uv_error) { return outcome_of(-uv_error).status; }
+static ferry_status failure(int uv_error) {
+    return outcome_of(-uv_error).status;
+}
 
 ferry_status UvDriver::open() noexcept {
     // libuv aborts where it finds no descriptor for its signal pipe.
@@ -87,7 +89,9 @@ void UvDriver::dispose() noexcept {
     allocator.destroy(this);
 }
 
-uint64_t UvDriver::now_ns() const noexcept { return os::now_ns(); }
+uint64_t UvDriver::now_ns() const noexcept {
+    return os::now_ns();
+}
 
 void UvDriver::poll(uint64_t until_ns) noexcept {
     if (until_ns != 0 && !done_.empty())
@@ -117,15 +121,21 @@ void UvDriver::on_timer(uv_poll_t *handle, int, int) {
     self->timer_at_ns_ = UINT64_MAX;
 }
 
-void UvDriver::wake() noexcept { uv_async_send(&wake_); }
+void UvDriver::wake() noexcept {
+    uv_async_send(&wake_);
+}
 
 void UvDriver::on_wake(uv_async_t *) {} // That poll() returns is all.
 
-int UvDriver::descriptor() const noexcept { return uv_backend_fd(&loop_); }
+int UvDriver::descriptor() const noexcept {
+    return uv_backend_fd(&loop_);
+}
 
 // ---- in a fork's child --------------------------------------------------------------------------
 
-void UvDriver::abandon(Socket &socket) noexcept { ::close(static_cast<UvSocket &>(socket).fd); }
+void UvDriver::abandon(Socket &socket) noexcept {
+    ::close(static_cast<UvSocket &>(socket).fd);
+}
 
 // The child shares the parent's epoll set: uv_close would take the parent's sockets out of it. So its
 // copies of the descriptors are closed one by one, and libuv is not called at all. The fields are

@@ -1,21 +1,23 @@
 // TCP sockets on libuv's readiness.
-#include <cerrno>
-#include <cstring>
-#include <new>
+#include "driver/uv/status.hpp"
+#include "driver/uv/uv_driver.hpp"
+
+#include <ferry/status.h>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
 #include <unistd.h>
-
-#include <ferry/status.h>
-
-#include "driver/uv/status.hpp"
-#include "driver/uv/uv_driver.hpp"
 
 namespace ferry::driver::uv {
 
-static UvSocket &own(Socket &socket) { return static_cast<UvSocket &>(socket); }
+static UvSocket &own(Socket &socket) {
+    return static_cast<UvSocket &>(socket);
+}
 
 static socklen_t to_system(const ferry_address &address, sockaddr_storage *out) {
     std::memset(out, 0, sizeof *out);
@@ -40,22 +42,24 @@ static void set_option(int fd, int level, int option) {
 }
 
 // Takes the descriptor: closed on failure.
-Outcome UvDriver::make_socket(int fd, UvSocket **socket) noexcept {
+UvSocket *UvDriver::make_socket(int fd, Outcome *outcome) noexcept {
     void *memory = environment_.blocks.allocate(sizeof(UvSocket));
     if (memory == nullptr) {
         ::close(fd);
-        return {.status = FERRY_E_NO_MEMORY};
+        *outcome = {.status = FERRY_E_NO_MEMORY};
+        return nullptr;
     }
     auto *made = ::new (memory) UvSocket(fd);
     int error = uv_poll_init(&loop_, &made->poll, fd);
     if (error != 0) {
         environment_.blocks.free(made, sizeof(UvSocket));
         ::close(fd);
-        return outcome_of(-error);
+        *outcome = outcome_of(-error);
+        return nullptr;
     }
     made->poll.data = made;
-    *socket = made;
-    return {};
+    *outcome = {};
+    return made;
 }
 
 void UvDriver::close(Socket &socket) noexcept {
@@ -114,13 +118,13 @@ Outcome UvDriver::listen(const ferry_address &address, uint32_t backlog, bool re
         ::close(fd);
         return outcome;
     }
-    UvSocket *made;
-    Outcome outcome = make_socket(fd, &made);
-    if (outcome.status != FERRY_OK)
+    Outcome outcome;
+    UvSocket *made = make_socket(fd, &outcome);
+    if (made == nullptr)
         return outcome;
-    outcome.result = ntohs(name.ss_family == AF_INET
-                               ? reinterpret_cast<sockaddr_in *>(&name)->sin_port
-                               : reinterpret_cast<sockaddr_in6 *>(&name)->sin6_port);
+    outcome.result =
+        ntohs(name.ss_family == AF_INET ? reinterpret_cast<sockaddr_in *>(&name)->sin_port
+                                        : reinterpret_cast<sockaddr_in6 *>(&name)->sin6_port);
     ::new (&made->accept) Accept();
     made->is_listener = true;
     *socket = made;
@@ -144,10 +148,8 @@ void UvDriver::accept_ready(UvSocket &listener) noexcept {
         return;
     }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    UvSocket *made;
-    Outcome outcome = make_socket(fd, &made);
-    if (outcome.status == FERRY_OK)
-        listener.accept.socket = made;
+    Outcome outcome;
+    listener.accept.socket = make_socket(fd, &outcome);
     listener.accept.complete(outcome);
 }
 
@@ -162,9 +164,9 @@ void UvDriver::start_connect(Connect &connect) noexcept {
         return;
     }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY);
-    UvSocket *made;
-    Outcome outcome = make_socket(fd, &made);
-    if (outcome.status != FERRY_OK) {
+    Outcome outcome;
+    UvSocket *made = make_socket(fd, &outcome);
+    if (made == nullptr) {
         connect.complete(outcome);
         return;
     }

@@ -1,8 +1,8 @@
 #include "driver/uv/status.hpp"
 
-#include <cerrno>
-
 #include <ferry/status.h>
+
+#include <cerrno>
 
 namespace ferry::driver::uv {
 

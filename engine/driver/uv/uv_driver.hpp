@@ -6,11 +6,11 @@
 // docs/design/001-readiness.md.
 #pragma once
 
-#include <uv.h>
-
 #include "base/lists.hpp"
 #include "driver/driver.hpp"
 #include "driver/worker_pool.hpp"
+
+#include <uv.h>
 
 namespace ferry::driver::uv {
 
@@ -86,7 +86,8 @@ class UvDriver final : public Driver {
     static void run_load(Job *job);
     static void read_file(LoadJob &job);
 
-    Outcome make_socket(int fd, UvSocket **socket) noexcept;
+    // Null, and why, on failure; the descriptor is closed then.
+    UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
     void watch(UvSocket &socket, int events) noexcept;
     void readable(UvSocket &socket) noexcept;
     void writable(UvSocket &socket) noexcept;
