@@ -120,7 +120,7 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
                                   uint16_t *copy) noexcept {
     if (given.deadline_ns != 0)
         request->deadline_ns = add_saturating(now(), given.deadline_ns);
-    if (spec.timed)
+    if (spec.timed && given.params.words[0] != 0) // Zero stays: due with the next turn.
         request->params.words[0] = add_saturating(now(), given.params.words[0]);
     if (spec.borrowed == nullptr)
         return FERRY_OK;
