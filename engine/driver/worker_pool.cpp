@@ -82,11 +82,38 @@ void WorkerPool::run_jobs(std::unique_lock<std::mutex> &lock) noexcept {
         // Who watched may be at work here: then somebody else must.
         if (!jobs_.empty() && !watching_ && called_ == 0)
             call();
+        auto tell = job->tell;
+        void *owner = job->owner;
         lock.unlock();
-        job->run(job);
+        job->run(job); // It is not ours any more.
         lock.lock();
+        if (tell != nullptr)
+            owe(tell, owner, lock);
     }
     --active_;
+}
+
+void WorkerPool::owe(void (*tell)(void *), void *owner,
+                     std::unique_lock<std::mutex> &lock) noexcept {
+    if (owed_ != nullptr && owed_ != owner)
+        pay(lock); // Another shard's.
+    owed_ = owner;
+    owed_tell_ = tell;
+    ++owed_count_;
+    if (jobs_.empty() || !watching_ || owed_count_ >= kOwedMax)
+        pay(lock);
+}
+
+void WorkerPool::pay(std::unique_lock<std::mutex> &lock) noexcept {
+    void *owner = owed_;
+    if (owner == nullptr)
+        return;
+    auto tell = owed_tell_;
+    owed_ = nullptr;
+    owed_count_ = 0;
+    lock.unlock();
+    tell(owner);
+    lock.lock();
 }
 
 // Others are at work and jobs wait. Returns when that has changed, or to help.
@@ -98,6 +125,7 @@ void WorkerPool::watch(std::unique_lock<std::mutex> &lock) noexcept {
         watch_over_.wait_for(lock, std::chrono::nanoseconds(kPatienceNs));
     } while (begun_ != begun && active_ != 0 && !jobs_.empty() && !stopping_);
     watching_ = false;
+    pay(lock);
 }
 
 void WorkerPool::work() noexcept {

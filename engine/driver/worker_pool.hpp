@@ -7,6 +7,9 @@
 // One worker does what comes as long as it gets on: most calls end in a few microseconds, and waking a
 // thread for each costs more than the call. While jobs wait, a second worker watches; when nothing was
 // begun for kPatienceNs, the others are stuck, and it goes to work, too, until the jobs are done.
+//
+// Waking a sleeping shard costs as much as a job, so while more jobs wait the news of a few are told
+// together; if a job gets stuck meanwhile, the watcher tells.
 #pragma once
 
 #include "base/allocator.hpp"
@@ -21,9 +24,13 @@ namespace ferry::driver {
 
 struct Job {
     Job *next = nullptr;
-    void (*run)(Job *job) = nullptr; // On a worker; calls returned() when the system let it go.
-    bool returned = false;           // Under the pool's lock.
-    bool detached = false;           // Under the pool's lock.
+    // On a worker; calls returned() when the system let it go, and hands the job back to its shard, all
+    // but waking that: the pool does, with tell() of whoever the job belongs to.
+    void (*run)(Job *job) = nullptr;
+    void (*tell)(void *owner) = nullptr;
+    void *owner = nullptr;
+    bool returned = false; // Under the pool's lock.
+    bool detached = false; // Under the pool's lock.
 };
 
 class WorkerPool {
@@ -53,6 +60,7 @@ class WorkerPool {
 
   private:
     static constexpr uint64_t kPatienceNs = 200'000;
+    static constexpr uint32_t kOwedMax = 8;
 
     static void entry(void *pool);
     void work() noexcept;
@@ -60,6 +68,8 @@ class WorkerPool {
     bool call() noexcept;
     void run_jobs(std::unique_lock<std::mutex> &lock) noexcept;
     void watch(std::unique_lock<std::mutex> &lock) noexcept;
+    void owe(void (*tell)(void *), void *owner, std::unique_lock<std::mutex> &lock) noexcept;
+    void pay(std::unique_lock<std::mutex> &lock) noexcept;
 
     const Allocator &allocator_;
     const uint32_t threads_max_;
@@ -76,6 +86,9 @@ class WorkerPool {
     uint32_t active_ = 0; // Running jobs.
     uint64_t begun_ = 0;  // Jobs ever.
     bool watching_ = false;
+    void *owed_ = nullptr; // The owner of jobs that are done and not told of yet.
+    void (*owed_tell_)(void *) = nullptr;
+    uint32_t owed_count_ = 0;
     uint32_t detached_ = 0;
     bool stopping_ = false;
 };

@@ -23,6 +23,8 @@ void UvDriver::start_load(FileLoad &load) noexcept {
     }
     auto *job = ::new (memory) LoadJob();
     job->run = run_load;
+    job->tell = [](void *host) { static_cast<Host *>(host)->nudge(); };
+    job->owner = &environment_.host;
     job->driver = this;
     job->load = &load;
     job->size_max = load.size_max;
@@ -65,7 +67,6 @@ void UvDriver::run_load(Job *base) {
     UvDriver &driver = *job->driver;
     driver.environment_.workers.returned(job);
     driver.done_.push(job); // From here on the job is the shard's.
-    driver.environment_.host.nudge();
 }
 
 void UvDriver::finish_loads() noexcept {
