@@ -2,16 +2,17 @@
  * @file
  * Echo server on raw libuv callbacks: the peer of echo_ferry_inline and echo_ferry_queue.
  *
- *     echo_libuv [message bytes]
+ *     echo_libuv [message bytes [each]]
  *
  * With a message size each message is a buffer of its own, and one uv_try_write gathers the replies
- * to what one read brought. Prints "port N".
+ * to what one read brought; with "each" every reply is a uv_try_write of its own. Prints "port N".
  */
 #include "support.h"
 
 #include <uv.h>
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static uv_tcp_t listener;
 static char read_buffer[READ_SIZE];
 static uv_buf_t pieces[PIECES_MAX];
 static uint32_t message_size;
+static bool one_by_one;
 
 static void check(int status, const char *what) {
     if (status < 0) {
@@ -58,6 +60,22 @@ static void write_late(uv_stream_t *stream, const char *data, size_t size) {
     check(uv_write(&late->request, stream, &buffer, 1, on_late_write), "uv_write");
 }
 
+// As uv_try_write does for all: bytes written, or an error if there were none.
+static int write_each(uv_stream_t *stream, unsigned count) {
+    int total = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int written = uv_try_write(stream, &pieces[i], 1);
+        if (written < 0) {
+            return total > 0 ? total : written;
+        }
+        total += written;
+        if ((size_t)written < pieces[i].len) {
+            break;
+        }
+    }
+    return total;
+}
+
 static unsigned cut_in_pieces(size_t size) {
     size_t step = message_size != 0 ? message_size : size;
     unsigned count = 0;
@@ -82,7 +100,8 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
     if (size == 0) {
         return;
     }
-    int written = uv_try_write(stream, pieces, cut_in_pieces((size_t)size));
+    unsigned count = cut_in_pieces((size_t)size);
+    int written = one_by_one ? write_each(stream, count) : uv_try_write(stream, pieces, count);
     if (written == UV_EAGAIN) {
         written = 0;
     }
@@ -108,6 +127,7 @@ int main(int argc, char **argv) {
     bench_start(120);
     signal(SIGPIPE, SIG_IGN);
     message_size = (uint32_t)bench_number(argc, argv, 1, 0);
+    one_by_one = argc > 2 && strcmp(argv[2], "each") == 0;
 
     struct sockaddr_in address;
     int address_size = sizeof(address);

@@ -162,6 +162,8 @@ def bench_echo(runner, name, load_arguments, message, target_inline, target_queu
         "queue, lent": ("echo_ferry_queue", [message]),
         "queue, copied": ("echo_ferry_queue", [message, "copy"]),
     }
+    if message != 0:
+        servers["libuv, a write each"] = ("echo_libuv", [message, "each"])
     samples = runner.interleave({
         variant: lambda program=program, arguments=arguments:
             echo(runner, program, arguments, load_arguments)
@@ -181,6 +183,9 @@ def bench_echo(runner, name, load_arguments, message, target_inline, target_queu
         if target is not None:
             best = min(rows, key=lambda row: row["ratio"])
             best.update({"target": target, "met": Target(target).met(best["ferry"], best["ratio"])})
+    if message != 0:
+        runner.add(name, "libuv, a write each", samples, cpu_us, "us CPU/message",
+                   notes="not Ferry: libuv without gathering")
 
 
 def bench_echo_64(runner):
