@@ -11,7 +11,6 @@ template <class T, T *T::*Next> class Fifo {
   public:
     bool empty() const noexcept { return head_ == nullptr; }
     T *front() const noexcept { return head_; }
-    T *back() const noexcept { return tail_; }
 
     void push(T *element) noexcept {
         element->*Next = nullptr;

@@ -204,7 +204,7 @@ class Driver {
     // Host::sent(); the spans' memory stays in use until then, the array does not.
     virtual bool send(Socket &stream, const ConstSpan *spans, size_t count,
                       Outcome *outcome) noexcept = 0;
-    // Stop a send in progress; Host::sent() still comes, now or later.
+    // Stop a send in progress; Host::sent() still comes, now or later. May be asked again before it does.
     virtual void cancel_send(Socket &stream) noexcept = 0;
 
     // Close for good; nothing is active on it. The socket's memory is the driver's again.

@@ -26,13 +26,12 @@ class LoadBudget {
   public:
     explicit LoadBudget(uint64_t bytes_max) : bytes_max_(bytes_max) {}
     bool take(uint64_t bytes) noexcept {
-        if (bytes > bytes_max_)
-            return false;
-        uint64_t before = bytes_.fetch_add(bytes, std::memory_order_relaxed);
-        if (before + bytes <= bytes_max_)
-            return true;
-        give(bytes);
-        return false;
+        uint64_t taken = bytes_.load(std::memory_order_relaxed);
+        do {
+            if (bytes > bytes_max_ - taken)
+                return false;
+        } while (!bytes_.compare_exchange_weak(taken, taken + bytes, std::memory_order_relaxed));
+        return true;
     }
     void give(uint64_t bytes) noexcept { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
     uint64_t taken() const noexcept { return bytes_.load(std::memory_order_relaxed); }

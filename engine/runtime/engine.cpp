@@ -208,6 +208,8 @@ ferry_status Engine::descriptor(int32_t *fd) noexcept {
     ferry_status status = bind_host_thread();
     if (status != FERRY_OK)
         return status;
+    if (shards_[0]->driver().descriptor() < 0)
+        return FERRY_E_UNSUPPORTED; // A driver without one.
     descriptor_wanted_ = true;
     shards_[0]->settle_for_descriptor();
     // Whatever was submitted before must be found by the first run.
