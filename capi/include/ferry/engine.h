@@ -26,7 +26,7 @@ typedef void *(*ferry_allocate_fn)(size_t size, void *user_data);
 /** Frees what allocate gave; size is the size that was asked for. */
 typedef void (*ferry_free_fn)(void *memory, size_t size, void *user_data);
 
-/** Receives one line of the engine's log (a poisoned engine, a worker lost); any thread. */
+/** Receives one line of the engine's log: so far, that the engine is poisoned. Any thread. */
 typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data);
 
 /** How to make an engine. Every field's 0 is its default. */
