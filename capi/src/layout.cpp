@@ -30,3 +30,6 @@ static_assert(offsetof(ferry_completion, buffer) == 56);
 static_assert(sizeof(ferry_address) == 32);
 static_assert(offsetof(ferry_address, bytes) == 8);
 static_assert(offsetof(ferry_address, reserved) == 24);
+
+static_assert(sizeof(ferry_file_info) == 128);
+static_assert(sizeof(ferry_slice) == 16);

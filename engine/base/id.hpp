@@ -9,7 +9,20 @@
 
 namespace ferry {
 
-enum class Kind : uint32_t { none = 0, op = 1, buffer = 2, listener = 3, stream = 4 };
+enum class Kind : uint32_t {
+    none = 0,
+    op = 1,
+    buffer = 2,
+    listener = 3,
+    stream = 4,
+    file = 5,
+    channel = 6,
+    child = 7, // Within a composition: generation = level, slot = index.
+};
+
+constexpr bool is_handle(Kind kind) {
+    return kind >= Kind::listener && kind <= Kind::channel;
+}
 
 constexpr uint32_t kSlotBits = 22;
 constexpr uint32_t kGenerationBits = 22;

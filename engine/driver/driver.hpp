@@ -11,8 +11,12 @@
 #include "base/block_pool.hpp"
 #include "base/id.hpp"
 #include "coro/fiber.hpp"
+#include "driver/resource.hpp"
 
 #include <ferry/address.h>
+#include <ferry/file.h>
+#include <ferry/request.h>
+#include <ferry/status.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +24,7 @@
 namespace ferry::driver {
 
 class WorkerPool;
+struct File;
 struct Socket;
 
 struct Outcome {
@@ -61,6 +66,7 @@ struct Accept : Primitive {
 // One connection to an address.
 struct Connect : Primitive {
     ferry_address address = {};
+    ferry_address local = {}; // Where from; all zero = the system chooses.
     Socket *socket = nullptr; // Out; the driver's own while active.
 };
 
@@ -70,6 +76,35 @@ struct FileLoad : Primitive {
     uint64_t size_max = 0;
     void *data = nullptr; // Out: from Host::allocate_load(); outcome.result bytes, null if 0.
     void *job = nullptr;  // The driver's own while active.
+};
+
+// One call on a file or a path that may block. Cancelled, those that use memory of the host's (read, write,
+// store) end early only if they have not begun.
+struct FileCall : Primitive {
+    enum class What : uint8_t { open, store, read, write, stat, path_stat, sync, truncate };
+
+    What what = What::open;
+    bool data_only = false;     // sync
+    bool no_follow = false;     // path_stat
+    uint32_t open_flags = 0;    // open: FERRY_OPEN_...
+    uint32_t mode = 0;          // open, store
+    const char *path = nullptr; // open, store, path_stat. Copied by the driver: see FileLoad.
+    File *file = nullptr;       // The others. Out: open.
+    const ferry_slice *slices = nullptr; // read, write, store: the host's memory.
+    size_t slice_count = 0;
+    uint64_t offset = 0;             // read, write; truncate: the new size.
+    ferry_file_info *info = nullptr; // stat, path_stat: filled when it completes.
+    void *job = nullptr;             // The driver's own while active.
+};
+
+// The addresses of a name, in the order in which to try them.
+struct Resolve : Primitive {
+    const char *name = nullptr; // Copied by the driver: a cancelled one may outlive its operation.
+    uint32_t family = 0;        // FERRY_IPV4, FERRY_IPV6, 0 = both.
+    uint16_t port = 0;
+    void *data =
+        nullptr; // Out: ferry_address records, from Host::allocate_load(); outcome.result bytes.
+    void *job = nullptr; // The driver's own while active.
 };
 
 // A part of the bytes waiting to be sent on a stream.
@@ -85,7 +120,7 @@ struct Outgoing {
 
 // A listener or a connected stream, made by the driver, which keeps its own part behind this one. The
 // runtime's part lives here too, because an idle connection is counted in bytes: one block for all.
-struct Socket {
+struct Socket : Resource {
     Socket() noexcept : receive() {}
 
     union {
@@ -103,11 +138,10 @@ struct Socket {
     bool sending = false; // The driver owes us a Host::sent().
 
     bool is_listener = false;
-    bool closing = false;         // No new operation may take hold.
-    uint32_t holds = 0;           // Operations at work on it.
-    coro::Wait *closer = nullptr; // The close operation, waiting for the holds to go.
-    uint64_t handle = 0;
 };
+
+// An open file, made by the driver, which keeps its own part behind this one.
+struct File : SharedResource {};
 
 struct Span {
     void *data = nullptr;
@@ -136,6 +170,9 @@ class Host {
 
     // The send in progress has ended: outcome.result bytes were taken, maybe none yet.
     virtual void sent(Socket &socket, Outcome outcome) noexcept = 0;
+
+    // From poll(): the file is closed, as well as the system could. Its memory goes after this.
+    virtual void closed(File &file, Outcome outcome) noexcept = 0;
 
     // After every event: run what it made ready. False when the time is used up: leave the remaining
     // events for the next poll.
@@ -200,6 +237,28 @@ class Driver {
     virtual void start_load(FileLoad &load) noexcept = 0;
     virtual void cancel_load(FileLoad &load) noexcept = 0;
 
+    virtual void start_file(FileCall &call) noexcept { unsupported(call); }
+    virtual void cancel_file(FileCall &) noexcept {}
+    virtual void start_resolve(Resolve &resolve) noexcept { unsupported(resolve); }
+    virtual void cancel_resolve(Resolve &) noexcept {}
+
+    // Of a socket, at once.
+    virtual Outcome set(Socket &, uint32_t /*option*/, int64_t /*value*/) noexcept {
+        return kUnsupported;
+    }
+    virtual Outcome address(Socket &, bool /*peer*/, ferry_address *) noexcept {
+        return kUnsupported;
+    }
+    // No more will be sent; nothing waits to be.
+    virtual Outcome shut_down(Socket &) noexcept { return kUnsupported; }
+
+    // A descriptor of the system's becomes a socket or a file (by FERRY_DESCRIPTOR_...), and back:
+    // outcome.result is the descriptor then, nothing is active on it, its memory is the driver's again.
+    virtual Outcome adopt(int64_t /*descriptor*/, uint64_t /*kind*/, Resource **) noexcept {
+        return kUnsupported;
+    }
+    virtual Outcome release(Resource &) noexcept { return kUnsupported; }
+
     // Give the system what it takes of these bytes now. True: done, outcome is set. False: later, by
     // Host::sent(); the spans' memory stays in use until then, the array does not.
     virtual bool send(Socket &stream, const ConstSpan *spans, size_t count,
@@ -207,16 +266,23 @@ class Driver {
     // Stop a send in progress; Host::sent() still comes, now or later. May be asked again before it does.
     virtual void cancel_send(Socket &stream) noexcept = 0;
 
-    // Close for good; nothing is active on it. The socket's memory is the driver's again.
+    // Close for good; nothing is active on it. The socket's memory is the driver's again. A file takes
+    // its time, and Host::closed() tells.
     virtual void close(Socket &socket) noexcept = 0;
+    virtual void close(File &) noexcept {}
 
     // In a fork's child: close the descriptor, touch nothing that the parent shares.
     virtual void abandon(Socket &socket) noexcept = 0;
+    virtual void abandon(File &) noexcept {}
     virtual void abandon_all() noexcept = 0;
 
   protected:
     Driver() = default;
     ~Driver() = default;
+
+    // What a driver does not know yet says so.
+    static constexpr Outcome kUnsupported = {.status = FERRY_E_UNSUPPORTED};
+    static void unsupported(Primitive &primitive) noexcept { primitive.complete(kUnsupported); }
 };
 
 } // namespace ferry::driver

@@ -15,8 +15,9 @@ Operation handle_close(Op *op) {
         co_return Ending{}; // Closing what is closed is fine.
     if (status != FERRY_OK)
         co_return Ending{.status = status};
-    co_await CloseWait(op, *slot);
-    co_return Ending{};
+    CloseWait close(op, *slot);
+    co_await close;
+    co_return Ending{.status = close.status, .os_error = close.os_error};
 }
 
 } // namespace ferry::ops

@@ -33,8 +33,20 @@ static ferry_status check_listen(const ferry_request &request) {
     return check_address(request.params.listen.address);
 }
 
+static bool is_zero(const ferry_address &address) {
+    static constexpr ferry_address kNone = {};
+    return std::memcmp(&address, &kNone, sizeof address) == 0;
+}
+
 static ferry_status check_connect(const ferry_request &request) {
-    return check_address(request.params.connect.address);
+    const ferry_connect_params &connect = request.params.connect;
+    ferry_status status = check_address(connect.address);
+    if (status != FERRY_OK || is_zero(connect.local))
+        return status;
+    status = check_address(connect.local);
+    if (status == FERRY_OK && connect.local.family != connect.address.family)
+        return FERRY_E_INVALID;
+    return status;
 }
 
 static ferry_status check_receive(const ferry_request &request) {
@@ -79,21 +91,28 @@ static const void *load_borrows(const ferry_request &request, size_t *size) {
 
 static constexpr uint32_t kListener = target_bit(Kind::listener);
 static constexpr uint32_t kStream = target_bit(Kind::stream);
+static constexpr uint32_t kFile = target_bit(Kind::file);
+static constexpr uint32_t kChannel = target_bit(Kind::channel);
 
 struct Table {
     constexpr Table() {
         entries[FERRY_OP_NOP] = {.start = nop};
-        entries[FERRY_OP_HANDLE_CLOSE] = {.start = handle_close, .targets = kListener | kStream};
+        entries[FERRY_OP_HANDLE_CLOSE] = {.start = handle_close,
+                                          .targets = kListener | kStream | kFile | kChannel};
         entries[FERRY_OP_TIMER] = {.start = timer,
                                    .flags = FERRY_MULTISHOT,
                                    .words = 2,
                                    .timed = true,
                                    .check = check_timer};
-        entries[FERRY_OP_TCP_LISTEN] = {
-            .start = tcp_listen, .flags = FERRY_REUSE_PORT, .words = 5, .check = check_listen};
+        entries[FERRY_OP_TCP_LISTEN] = {.start = tcp_listen,
+                                        .flags = FERRY_REUSE_PORT,
+                                        .words = 5,
+                                        .opens = true,
+                                        .check = check_listen};
         entries[FERRY_OP_TCP_ACCEPT] = {
-            .start = tcp_accept, .flags = FERRY_MULTISHOT, .targets = kListener};
-        entries[FERRY_OP_TCP_CONNECT] = {.start = tcp_connect, .words = 4, .check = check_connect};
+            .start = tcp_accept, .flags = FERRY_MULTISHOT, .targets = kListener, .opens = true};
+        entries[FERRY_OP_TCP_CONNECT] = {
+            .start = tcp_connect, .words = 8, .opens = true, .check = check_connect};
         entries[FERRY_OP_STREAM_RECEIVE] = {.start = stream_receive,
                                             .flags = FERRY_MULTISHOT | FERRY_LEND,
                                             .targets = kStream,

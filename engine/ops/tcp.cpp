@@ -75,6 +75,7 @@ Operation tcp_accept(Op *op) {
 Operation tcp_connect(Op *op) {
     driver::Connect connect;
     connect.address = op->params.connect.address;
+    connect.local = op->params.connect.local;
     co_await ConnectWait(op, connect);
     if (connect.outcome.status != FERRY_OK)
         co_return failure(op, connect.outcome);

@@ -9,6 +9,7 @@
 #include <ferry/status.h>
 
 #include <coroutine>
+#include <optional>
 
 namespace ferry::ops {
 
@@ -121,9 +122,9 @@ class SendWait final : public coro::Wait {
 };
 
 // Until a handle is closed. It cannot be hurried.
-class CloseWait final : public coro::Wait {
+class CloseWait final : public driver::Closer {
   public:
-    CloseWait(Op *op, HandleSlot &slot) : Wait(*op), slot_(slot) {}
+    CloseWait(Op *op, HandleSlot &slot) : Closer(*op), slot_(slot) {}
 
     bool await_ready() const noexcept { return false; }
     bool await_suspend(std::coroutine_handle<> frame) noexcept {
@@ -154,7 +155,7 @@ class Hold {
         status_ = shard_.look_up(op->target, &slot);
         if (status_ != FERRY_OK)
             return;
-        socket_ = slot->socket;
+        socket_ = static_cast<driver::Socket *>(slot->resource);
         shard_.hold(*socket_);
     }
     ~Hold() {
@@ -186,6 +187,38 @@ class Hold {
     driver::Socket *socket_ = nullptr;
     int32_t status_;
     bool reads_ = false;
+};
+
+// The same for files and channels, which many operations may be at work on.
+template <class T> class SharedHold {
+  public:
+    SharedHold(Op *op, uint64_t handle) : shard_(op->shard()) {
+        HandleSlot *slot;
+        status_ = shard_.look_up(handle, &slot);
+        if (status_ != FERRY_OK)
+            return;
+        resource_ = static_cast<T *>(slot->resource);
+        shard_.hold(*resource_);
+        user_.emplace(*resource_, *op);
+    }
+    ~SharedHold() {
+        if (resource_ == nullptr)
+            return;
+        user_.reset();
+        shard_.let_go(*resource_);
+    }
+    SharedHold(const SharedHold &) = delete;
+    SharedHold &operator=(const SharedHold &) = delete;
+
+    int32_t status() const noexcept { return status_; }
+    T &operator*() const noexcept { return *resource_; }
+    T *operator->() const noexcept { return resource_; }
+
+  private:
+    Shard &shard_;
+    T *resource_ = nullptr;
+    int32_t status_;
+    std::optional<driver::SharedResource::User> user_;
 };
 
 // The end of an operation that did not get what it waited for: the reason it was interrupted for is told

@@ -1,10 +1,10 @@
-// The handles of one shard: slots with a generation that point to sockets.
+// The handles of one shard: slots with a generation that point to sockets, files and channels.
 #pragma once
 
 #include "base/allocator.hpp"
 #include "base/counter.hpp"
 #include "base/id.hpp"
-#include "driver/driver.hpp"
+#include "driver/resource.hpp"
 #include "runtime/wish.hpp"
 
 #include <atomic>
@@ -13,7 +13,7 @@
 namespace ferry {
 
 struct HandleSlot {
-    driver::Socket *socket; // Null when free.
+    driver::Resource *resource; // Null when free.
     HandleSlot *next_discard;
     uint32_t next_free;
     std::atomic<uint32_t> generation;
@@ -38,7 +38,7 @@ class Handles {
     uint64_t open_count() const noexcept { return open_.get(); }
 
     // Not when full.
-    uint64_t add(driver::Socket *socket, Kind kind) noexcept {
+    uint64_t add(driver::Resource *resource, Kind kind) noexcept {
         uint32_t index = free_;
         if (index != UINT32_MAX) {
             free_ = slots_[index].next_free;
@@ -47,10 +47,10 @@ class Handles {
             made_.add(1);
         }
         HandleSlot &slot = slots_[index];
-        slot.socket = socket;
+        slot.resource = resource;
         open_.add(1);
         uint32_t generation = slot.generation.load(std::memory_order_relaxed);
-        return socket->handle = Id::make(kind, engine_, shard_, generation, index).value;
+        return resource->handle = Id::make(kind, engine_, shard_, generation, index).value;
     }
 
     // From now on the handle is stale; its slot is still in use.
@@ -60,7 +60,7 @@ class Handles {
     }
 
     void remove(HandleSlot &slot) noexcept {
-        slot.socket = nullptr;
+        slot.resource = nullptr;
         slot.next_free = free_;
         free_ = static_cast<uint32_t>(&slot - slots_);
         open_.subtract(1);
@@ -76,7 +76,7 @@ class Handles {
 
     template <class Each> void for_each(Each &&each) noexcept {
         for (uint64_t i = 0; i < made_.get(); ++i) {
-            if (slots_[i].socket != nullptr)
+            if (slots_[i].resource != nullptr)
                 each(slots_[i]);
         }
     }

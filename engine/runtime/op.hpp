@@ -31,14 +31,14 @@ struct Ending {
     uint32_t flags = 0;
 };
 
-// What became of the bytes that a request only borrowed. In Entry.reserved and Op::copy.
+// What became of the bytes that a request only borrowed, at words[0] of its parameters. In
+// InboxEntry.request.reserved and Op::copy. "Behind" is the first parameter word that the operation does not use.
 enum Copy : uint16_t {
     kCopyNone = 0,
-    kCopyInline = 1, // In params.words from kCopyWord on; words[0] must point there.
-    kCopyOwned = 2,  // Allocated: at words[0], words[kCopyWord] bytes.
+    kCopyInline = 1, // They lie behind; words[0] must point there.
+    kCopyOwned = 2,  // They are allocated; their size lies behind.
 };
-constexpr size_t kCopyWord = 2;
-constexpr size_t kCopyInlineMax = (10 - kCopyWord) * sizeof(uint64_t);
+constexpr uint32_t kWords = 10;
 
 // The node in the timer wheel is its alarm: the deadline, or what it sleeps for if that is sooner.
 struct Op : TimerWheel::Node, coro::Fiber {

@@ -45,10 +45,14 @@ class Operation {
 // What the runtime must know of an operation without knowing its name; see ops/registry.hpp.
 struct OpSpec {
     Operation (*start)(Op *op) = nullptr;
-    uint32_t flags = 0;   // Those a request may have.
-    uint32_t targets = 0; // Bits 1 << Kind; 0: the request must name no target.
-    uint32_t words = 0;   // Parameter words in use; those behind must be zero.
-    bool timed = false;   // words[0] is a time from submit on, to be made absolute.
+    uint32_t flags = 0;      // Those a request may have.
+    uint32_t targets = 0;    // Bits 1 << Kind; 0: the request must name no target.
+    uint32_t words = 0;      // Parameter words in use; those behind must be zero.
+    bool timed = false;      // words[0] is a time from submit on, to be made absolute.
+    bool opens = false;      // Success brings a new handle.
+    bool group = false;      // A composition: words[0] points to its children.
+    int8_t handle_word = -1; // A parameter word that is a handle, too, of handle_targets' kinds.
+    uint32_t handle_targets = 0; // As targets.
     // What the request alone shows to be wrong; null = nothing can be.
     ferry_status (*check)(const ferry_request &request) = nullptr;
     // Copy what is only borrowed: where it lies and how long it is; null or size 0 = nothing to copy.

@@ -3,10 +3,13 @@
 #include "base/assert.hpp"
 #include "base/prefetch.hpp"
 #include "driver/make.hpp"
+#include "runtime/channel.hpp"
 #include "runtime/engine.hpp"
 
 #include <ferry/opcode.h>
 #include <ferry/status.h>
+
+#include <cstring>
 
 namespace ferry {
 
@@ -133,7 +136,7 @@ void Shard::close_discarded() noexcept {
     while (HandleSlot *slot = discarded_) {
         discarded_ = slot->next_discard;
         if (slot->discard.taken(slot->generation.load(std::memory_order_relaxed),
-                                slot->socket != nullptr))
+                                slot->resource != nullptr))
             close(*slot, nullptr);
         ++progress_;
     }
@@ -174,7 +177,7 @@ void Shard::run(Op *op) noexcept {
         return;
     }
     op->started = true;
-    if (!engine_.operations()[op->opcode].start(op).started())
+    if (!spec(*op).start(op).started())
         finish(op, Ending{.status = FERRY_E_NO_MEMORY, .flags = FERRY_REUSABLE});
 }
 
@@ -422,7 +425,7 @@ void Shard::enter(Op *op) noexcept {
     op->live = true;
     ++active_;
     if (op->copy == kCopyInline)
-        op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[kCopyWord]);
+        op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[spec(*op).words]);
     if (op->deadline_ns != 0)
         set_alarm(op, op->deadline_ns);
     if (stopping_)
@@ -477,6 +480,10 @@ static uint64_t slot_id(const Op &op, const Op *ops) {
            static_cast<uint64_t>(&op - ops);
 }
 
+const OpSpec &Shard::spec(const Op &op) const noexcept {
+    return engine_.operations()[op.opcode];
+}
+
 void Shard::touch(Queue &queue) noexcept {
     Queue::Link &link = queue.link(index_);
     if (link.touched)
@@ -525,6 +532,12 @@ bool Shard::emit(Op *op, const Ending &what) noexcept {
     return true;
 }
 
+void Shard::free_copy(Op &op) noexcept {
+    if (op.copy == kCopyOwned)
+        engine_.allocator().free(reinterpret_cast<void *>(op.params.words[0]),
+                                 op.params.words[spec(op).words]);
+}
+
 void Shard::finish(Op *op, const Ending &how) noexcept {
     if (!op->live) {
         engine_.poison("an operation ended twice");
@@ -532,9 +545,7 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     }
     if (op->linked())
         wheel_.remove(op);
-    if (op->copy == kCopyOwned)
-        engine_.allocator().free(reinterpret_cast<void *>(op->params.words[0]),
-                                 op->params.words[kCopyWord]);
+    free_copy(*op);
     ferry_completion completion = completion_of(*op, public_id(slot_id(*op, ops_)), how, 0);
     Queue &queue = *op->queue;
     op->live = false;
@@ -587,6 +598,17 @@ driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
     return {.status = FERRY_E_NO_MEMORY};
 }
 
+void Shard::lend_record(const void *record, size_t size, Ending *what) noexcept {
+    driver::Span space = lend_space(&what->status);
+    if (what->status != FERRY_OK)
+        return;
+    std::memcpy(space.data, record, size);
+    what->data = space.data;
+    what->result = static_cast<int64_t>(size);
+    what->buffer = lend(size);
+    what->flags |= FERRY_BUFFER;
+}
+
 void Shard::free_load(void *memory, size_t size) noexcept {
     engine_.allocator().free(memory, size);
     engine_.loads().give(size);
@@ -607,7 +629,7 @@ void Shard::stop() noexcept {
             interrupt(ops_[i], FERRY_E_SHUTDOWN);
     }
     handles_.for_each([this](HandleSlot &slot) {
-        if (!slot.socket->closing)
+        if (!slot.resource->closing)
             close(slot, nullptr);
     });
 }
@@ -617,16 +639,29 @@ bool Shard::quiet() noexcept {
         return false;
     // Connections that an operation opened after the first round.
     handles_.for_each([this](HandleSlot &slot) {
-        if (!slot.socket->closing)
+        if (!slot.resource->closing)
             close(slot, nullptr);
     });
     return handles_.open_count() == 0 && dirty_ == nullptr;
 }
 
+void Shard::abandon(driver::Resource &resource) noexcept {
+    switch (Id{resource.handle}.kind()) {
+    case Kind::file:
+        driver_->abandon(static_cast<driver::File &>(resource));
+        break;
+    case Kind::channel:
+        engine_.allocator().destroy(static_cast<Channel *>(&resource));
+        break;
+    default:
+        driver_->abandon(static_cast<driver::Socket &>(resource));
+    }
+}
+
 void Shard::abandon() noexcept {
     if (driver_ == nullptr)
         return;
-    handles_.for_each([this](HandleSlot &slot) { driver_->abandon(*slot.socket); });
+    handles_.for_each([this](HandleSlot &slot) { abandon(*slot.resource); });
     driver_->abandon_all();
 }
 

@@ -105,14 +105,17 @@ class Shard final : public coro::Scheduler, public driver::Host {
 
     // FERRY_OK and the slot, or why the handle is not to be had.
     ferry_status look_up(uint64_t handle, HandleSlot **slot) noexcept;
-    void hold(driver::Socket &socket) noexcept { ++socket.holds; }
-    void let_go(driver::Socket &socket) noexcept;
+    void hold(driver::Resource &resource) noexcept { ++resource.holds; }
+    void let_go(driver::Resource &resource) noexcept;
     // What is pending on it ends with FERRY_E_CLOSED, then it closes. True: it is closed already.
-    bool close(HandleSlot &slot, coro::Wait *closer) noexcept;
+    bool close(HandleSlot &slot, driver::Closer *closer) noexcept;
 
     void enqueue(driver::Socket &socket, driver::Outgoing &outgoing) noexcept;
     // Take out those sends whose fiber was interrupted.
     void drop_interrupted(driver::Socket &socket) noexcept;
+
+    // A record of the engine's as a lent buffer: fills what->data, result, buffer and flags, or status.
+    void lend_record(const void *record, size_t size, Ending *what) noexcept;
 
     void set_sleep(Op *op, uint64_t until_ns) noexcept;
     void end_sleep(Op *op) noexcept;
@@ -131,6 +134,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     driver::Outcome allocate_load(size_t size, void **memory) noexcept override;
     void free_load(void *memory, size_t size) noexcept override;
     void sent(driver::Socket &socket, driver::Outcome outcome) noexcept override;
+    void closed(driver::File &file, driver::Outcome outcome) noexcept override;
     bool run_ready() noexcept override;
 
   private:
@@ -156,7 +160,11 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void flush_socket(driver::Socket &socket) noexcept;
     void distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept;
     void mark_dirty(driver::Socket &socket) noexcept;
-    void finish_close(HandleSlot &slot) noexcept;
+    void interrupt_users(driver::Resource &resource) noexcept;
+    bool finish_close(HandleSlot &slot) noexcept;
+    void abandon(driver::Resource &resource) noexcept;
+    const OpSpec &spec(const Op &op) const noexcept;
+    void free_copy(Op &op) noexcept;
     bool arrived() noexcept;
     void stop() noexcept;
     bool out_of_budget() noexcept;

@@ -78,7 +78,7 @@ ferry_status Submission::check_target(const ferry_request &request, uint32_t tar
         return FERRY_OK;
     }
     Id id{request.target};
-    if (id.kind() != Kind::listener && id.kind() != Kind::stream)
+    if (!is_handle(id.kind()))
         return FERRY_E_BAD_HANDLE;
     if (id.engine() != engine_.tag())
         return FERRY_E_FOREIGN;
@@ -97,7 +97,7 @@ ferry_status Submission::check(const ferry_request &request, Shard **shard) noex
     if (spec.start == nullptr || request.reserved != 0 || (request.flags & ~spec.flags) != 0)
         return FERRY_E_UNSUPPORTED;
     uint64_t unused = 0;
-    for (uint32_t i = spec.words; i < 10; ++i)
+    for (uint32_t i = spec.words; i < kWords; ++i)
         unused |= request.params.words[i];
     if (unused != 0)
         return FERRY_E_UNSUPPORTED;
@@ -128,9 +128,9 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
     const void *bytes = spec.borrowed(given, &size);
     if (size == 0)
         return FERRY_OK;
-    if (size <= kCopyInlineMax) {
+    if (size <= (kWords - spec.words) * sizeof(uint64_t)) {
         *copy = kCopyInline;
-        std::memcpy(&request->params.words[kCopyWord], bytes, size);
+        std::memcpy(&request->params.words[spec.words], bytes, size);
         return FERRY_OK;
     }
     void *place = engine_.allocator().allocate(size);
@@ -139,14 +139,14 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
     std::memcpy(place, bytes, size);
     *copy = kCopyOwned;
     request->params.words[0] = reinterpret_cast<uintptr_t>(place);
-    request->params.words[kCopyWord] = size;
+    request->params.words[spec.words] = size;
     return FERRY_OK;
 }
 
 void Submission::undo(const ferry_request &request) noexcept {
     if (request.reserved == kCopyOwned)
         engine_.allocator().free(reinterpret_cast<void *>(request.params.words[0]),
-                                 request.params.words[kCopyWord]);
+                                 request.params.words[spec(request).words]);
 }
 
 ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) noexcept {

@@ -61,7 +61,8 @@ AT(ferry_request, params.load.size_max, 56);
 
 SIZE(ferry_timer_params, 16);
 SIZE(ferry_listen_params, 40);
-SIZE(ferry_connect_params, 32);
+SIZE(ferry_connect_params, 64);
+AT(ferry_connect_params, local, 32);
 SIZE(ferry_receive_params, 16);
 SIZE(ferry_send_params, 16);
 SIZE(ferry_load_params, 16);
@@ -132,3 +133,143 @@ _Static_assert(FERRY_COPY_MAX == 65536 && FERRY_PATH_MAX == 4095, "ceilings");
 int main(void) {
     return 0;
 }
+
+SIZE(ferry_slice, 16);
+AT(ferry_slice, data, 0);
+AT(ferry_slice, data_u64, 0);
+AT(ferry_slice, size, 8);
+
+SIZE(ferry_connect_name_params, 24);
+AT(ferry_connect_name_params, name, 0);
+AT(ferry_connect_name_params, name_u64, 0);
+AT(ferry_connect_name_params, port, 8);
+AT(ferry_connect_name_params, attempt_delay_ns, 16);
+
+SIZE(ferry_resolve_params, 16);
+AT(ferry_resolve_params, name, 0);
+AT(ferry_resolve_params, name_u64, 0);
+AT(ferry_resolve_params, family, 8);
+AT(ferry_resolve_params, port, 12);
+
+SIZE(ferry_socket_address_params, 8);
+AT(ferry_socket_address_params, peer, 0);
+
+SIZE(ferry_socket_set_params, 16);
+AT(ferry_socket_set_params, option, 0);
+AT(ferry_socket_set_params, reserved, 4);
+AT(ferry_socket_set_params, value, 8);
+
+SIZE(ferry_adopt_params, 16);
+AT(ferry_adopt_params, descriptor, 0);
+AT(ferry_adopt_params, kind, 8);
+
+SIZE(ferry_copy_params, 32);
+AT(ferry_copy_params, to, 0);
+AT(ferry_copy_params, size, 8);
+AT(ferry_copy_params, from_offset, 16);
+AT(ferry_copy_params, to_offset, 24);
+
+SIZE(ferry_receive_until_params, 40);
+AT(ferry_receive_until_params, buffer, 0);
+AT(ferry_receive_until_params, buffer_u64, 0);
+AT(ferry_receive_until_params, size, 8);
+AT(ferry_receive_until_params, delimiter_size, 16);
+AT(ferry_receive_until_params, delimiter, 24);
+
+SIZE(ferry_slices_params, 24);
+AT(ferry_slices_params, slices, 0);
+AT(ferry_slices_params, slices_u64, 0);
+AT(ferry_slices_params, count, 8);
+AT(ferry_slices_params, offset, 16);
+
+SIZE(ferry_file_params, 24);
+AT(ferry_file_params, buffer, 0);
+AT(ferry_file_params, buffer_u64, 0);
+AT(ferry_file_params, size, 8);
+AT(ferry_file_params, offset, 16);
+
+SIZE(ferry_open_params, 16);
+AT(ferry_open_params, path, 0);
+AT(ferry_open_params, path_u64, 0);
+AT(ferry_open_params, open_flags, 8);
+AT(ferry_open_params, mode, 12);
+
+SIZE(ferry_store_params, 32);
+AT(ferry_store_params, path, 0);
+AT(ferry_store_params, path_u64, 0);
+AT(ferry_store_params, data, 8);
+AT(ferry_store_params, data_u64, 8);
+AT(ferry_store_params, size, 16);
+AT(ferry_store_params, mode, 24);
+
+SIZE(ferry_sync_params, 8);
+AT(ferry_sync_params, data_only, 0);
+
+SIZE(ferry_truncate_params, 8);
+AT(ferry_truncate_params, size, 0);
+
+SIZE(ferry_path_params, 16);
+AT(ferry_path_params, path, 0);
+AT(ferry_path_params, path_u64, 0);
+AT(ferry_path_params, no_follow, 8);
+
+SIZE(ferry_channel_params, 8);
+AT(ferry_channel_params, capacity, 0);
+
+SIZE(ferry_message_params, 16);
+AT(ferry_message_params, result, 0);
+AT(ferry_message_params, data_u64, 8);
+
+SIZE(ferry_children_params, 16);
+AT(ferry_children_params, children, 0);
+AT(ferry_children_params, children_u64, 0);
+AT(ferry_children_params, count, 8);
+
+SIZE(ferry_retry_params, 32);
+AT(ferry_retry_params, child, 0);
+AT(ferry_retry_params, child_u64, 0);
+AT(ferry_retry_params, attempts_max, 8);
+AT(ferry_retry_params, delay_ns, 16);
+AT(ferry_retry_params, delay_max_ns, 24);
+
+SIZE(ferry_file_info, 128);
+AT(ferry_file_info, size, 0);
+AT(ferry_file_info, allocated, 8);
+AT(ferry_file_info, modified_ns, 16);
+AT(ferry_file_info, changed_ns, 24);
+AT(ferry_file_info, accessed_ns, 32);
+AT(ferry_file_info, created_ns, 40);
+AT(ferry_file_info, device, 48);
+AT(ferry_file_info, inode, 56);
+AT(ferry_file_info, links, 64);
+AT(ferry_file_info, type, 72);
+AT(ferry_file_info, permissions, 76);
+AT(ferry_file_info, user, 80);
+AT(ferry_file_info, group, 84);
+AT(ferry_file_info, block_size, 88);
+AT(ferry_file_info, reserved, 92);
+
+AT(ferry_request, params.timer, 48);
+AT(ferry_request, params.listen, 48);
+AT(ferry_request, params.connect, 48);
+AT(ferry_request, params.connect_name, 48);
+AT(ferry_request, params.resolve, 48);
+AT(ferry_request, params.socket_address, 48);
+AT(ferry_request, params.socket_set, 48);
+AT(ferry_request, params.adopt, 48);
+AT(ferry_request, params.copy, 48);
+AT(ferry_request, params.receive, 48);
+AT(ferry_request, params.receive_until, 48);
+AT(ferry_request, params.send, 48);
+AT(ferry_request, params.slices, 48);
+AT(ferry_request, params.load, 48);
+AT(ferry_request, params.store, 48);
+AT(ferry_request, params.open, 48);
+AT(ferry_request, params.file, 48);
+AT(ferry_request, params.sync, 48);
+AT(ferry_request, params.truncate, 48);
+AT(ferry_request, params.path, 48);
+AT(ferry_request, params.channel, 48);
+AT(ferry_request, params.message, 48);
+AT(ferry_request, params.children, 48);
+AT(ferry_request, params.retry, 48);

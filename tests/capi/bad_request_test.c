@@ -39,7 +39,7 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     case 6:
         address.port = 1;
         ferry_prepare_tcp_connect(request, &address);
-        return 4;
+        return 8;
     case 7:
         ferry_prepare_stream_receive(request, fixture_stream(f, &peer), memory, sizeof memory);
         return 2;
@@ -76,7 +76,8 @@ static void unknown_opcodes(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
     static const uint16_t unknown[] = {
-        0, FERRY_OP_POST, 4, 15, 17, 31, 35, 47, 50, 63, 65, 99, 255, 256, 0x7fff, 0xffff};
+        0,  FERRY_OP_POST, 7,  12,  15,  17,  31,  38,  47,     54,
+        63, 75,            84, 95,  97,  127, 128, 255, 0x7fff, 0xffff};
     ferry_request request;
     neighbour_is_well(f, &n);
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {

@@ -18,7 +18,9 @@ enum {
     /** @ref ferry_completion.data is lent: give it back with @ref ferry_buffer_release. */
     FERRY_BUFFER = 1u << 1,
     /** The operation failed or was cancelled, but nothing is torn: the target can be used on. */
-    FERRY_REUSABLE = 1u << 2
+    FERRY_REUSABLE = 1u << 2,
+    /** Among the completions of a race's children: this one ended it. */
+    FERRY_WINNER = 1u << 3
 };
 
 /** What an operation has to say. Frozen: 64 bytes, the same offsets on every system. */

@@ -57,6 +57,10 @@ enum {
     FERRY_E_LIMIT = -18,
     /** The engine has no free handle slot (ceiling fixed at creation). */
     FERRY_E_NO_HANDLES = -19,
+    /** The stream or channel ended before all that was asked for had come. */
+    FERRY_E_END = -20,
+    /** Two handles of one operation must live on the same shard, and do not. */
+    FERRY_E_WRONG_SHARD = -21,
 
     /** An operating system error without a name of its own here; see os_error. */
     FERRY_E_OS = -100,
@@ -109,6 +113,12 @@ enum {
     FERRY_E_NOT_CONNECTED = -210,
     /** The address family is not supported here. */
     FERRY_E_ADDRESS_FAMILY = -211,
+    /** The name has no address (of the wanted family). */
+    FERRY_E_NAME_NOT_FOUND = -212,
+    /** The name's servers do not answer just now: try again later. */
+    FERRY_E_NAME_TRY_AGAIN = -213,
+    /** The name could not be resolved, and trying again will not help. */
+    FERRY_E_NAME_FAILED = -214,
 
     /** An invariant of the engine broke: the engine is poisoned and can only be destroyed. */
     FERRY_E_INTERNAL = -900

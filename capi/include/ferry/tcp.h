@@ -54,6 +54,37 @@ FERRY_API void ferry_prepare_tcp_accept(ferry_request *request, ferry_handle lis
  */
 FERRY_API void ferry_prepare_tcp_connect(ferry_request *request, const ferry_address *address);
 
+/**
+ * Describe opening a connection from an address of one's own.
+ *
+ * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[in]  address  The peer. NULL makes the request FERRY_E_INVALID at submit. @borrowed
+ * @param[in]  local    Where from; port 0: any. NULL: the system chooses. Of another family than
+ *                      address: FERRY_E_INVALID at submit. @borrowed
+ * @completes as @ref ferry_prepare_tcp_connect. Further errors: FERRY_E_ADDRESS_IN_USE,
+ *   FERRY_E_ADDRESS_NOT_AVAILABLE.
+ * @threads any  @since API 1
+ */
+FERRY_API void ferry_prepare_tcp_connect_from(ferry_request *request, const ferry_address *address,
+                                              const ferry_address *local);
+
+/**
+ * Describe opening a connection to a name: its addresses are looked up, then tried in the system's
+ * order with the families by turns (happy eyeballs, RFC 8305 sections 4 and 5): when one does not answer within 250 ms the next
+ * is tried beside it, when it fails at once. The first connection wins, the others are closed.
+ *
+ * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[in]  name     NUL-terminated host name or literal address. NULL or empty is FERRY_E_INVALID at
+ *                      submit, more than @ref FERRY_NAME_MAX bytes FERRY_E_NAME_TOO_LONG.
+ *                      @borrowed until submit has returned.
+ * @param[in]  port     The peer's port; 0 is FERRY_E_INVALID at submit.
+ * @completes handle = the new stream. Errors: those of @ref ferry_prepare_name_resolve and, the last
+ *   attempt's, of @ref ferry_prepare_tcp_connect.
+ * @threads any  @since API 1
+ */
+FERRY_API void ferry_prepare_tcp_connect_name(ferry_request *request, const char *name,
+                                              uint16_t port);
+
 #ifdef __cplusplus
 }
 #endif

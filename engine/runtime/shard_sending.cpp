@@ -1,71 +1,9 @@
-// The shard's sockets: handles, holds, closing, and what waits to be sent.
-#include "base/assert.hpp"
+// What waits to be sent on the shard's streams: sends of one turn leave together.
 #include "runtime/shard.hpp"
 
 #include <ferry/status.h>
 
 namespace ferry {
-
-// ---- handles ------------------------------------------------------------------------------------
-
-ferry_status Shard::look_up(uint64_t handle, HandleSlot **slot) noexcept {
-    Id id{handle};
-    *slot = handles_.slot(id);
-    if (*slot == nullptr)
-        return FERRY_E_BAD_HANDLE;
-    switch (Handles::age(**slot, id)) {
-    case Age::passed:
-        return FERRY_E_STALE;
-    case Age::never_issued:
-        return FERRY_E_BAD_HANDLE;
-    case Age::current:
-        break;
-    }
-    // A free slot has the generation of its next handle, and a forged handle may name that.
-    if ((*slot)->socket == nullptr || (*slot)->socket->handle != handle)
-        return FERRY_E_BAD_HANDLE;
-    return FERRY_OK;
-}
-
-void Shard::let_go(driver::Socket &socket) noexcept {
-    FERRY_ASSERT(socket.holds > 0);
-    if (--socket.holds == 0 && socket.closing)
-        finish_close(*handles_.slot(Id{socket.handle}));
-}
-
-bool Shard::close(HandleSlot &slot, coro::Wait *closer) noexcept {
-    driver::Socket &socket = *slot.socket;
-    FERRY_ASSERT(!socket.closing);
-    socket.closing = true;
-    handles_.outdate(slot);
-    if (socket.holds == 0) {
-        finish_close(slot);
-        return true;
-    }
-    socket.closer = closer;
-    // Keep it until all have been told: one may let go of it at once.
-    hold(socket);
-    if (socket.reader != nullptr)
-        interrupt(*socket.reader, FERRY_E_CLOSED);
-    for (driver::Outgoing *at = socket.unsent; at != nullptr; at = at->next) {
-        if (at->fiber->interrupted == 0)
-            at->fiber->interrupted = FERRY_E_CLOSED;
-    }
-    drop_interrupted(socket);
-    let_go(socket);
-    return false;
-}
-
-void Shard::finish_close(HandleSlot &slot) noexcept {
-    driver::Socket &socket = *slot.socket;
-    coro::Wait *closer = socket.closer;
-    handles_.remove(slot);
-    driver_->close(socket);
-    if (closer != nullptr)
-        closer->wake();
-}
-
-// ---- sending ------------------------------------------------------------------------------------
 
 void Shard::mark_dirty(driver::Socket &socket) noexcept {
     if (socket.dirty)
