@@ -87,6 +87,15 @@ static const void *load_borrows(const ferry_request &request, size_t *size) {
     return request.params.load.path;
 }
 
+static ferry_status check_children(const ferry_request &request) {
+    const ferry_children_params &children = request.params.children;
+    return children.children != nullptr && children.count != 0 ? FERRY_OK : FERRY_E_INVALID;
+}
+
+static ferry_status check_retry(const ferry_request &request) {
+    return request.params.retry.child != nullptr ? FERRY_OK : FERRY_E_INVALID;
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static constexpr uint32_t kListener = target_bit(Kind::listener);
@@ -99,6 +108,12 @@ struct Table {
         entries[FERRY_OP_NOP] = {.start = nop};
         entries[FERRY_OP_HANDLE_CLOSE] = {.start = handle_close,
                                           .targets = kListener | kStream | kFile | kChannel};
+        entries[FERRY_OP_CHAIN] = {
+            .start = chain, .words = 2, .group = true, .check = check_children};
+        entries[FERRY_OP_ALL] = {.start = all, .words = 2, .group = true, .check = check_children};
+        entries[FERRY_OP_RACE] = {
+            .start = race, .words = 2, .group = true, .check = check_children};
+        entries[FERRY_OP_RETRY] = {.start = retry, .words = 4, .group = true, .check = check_retry};
         entries[FERRY_OP_TIMER] = {.start = timer,
                                    .flags = FERRY_MULTISHOT,
                                    .words = 2,

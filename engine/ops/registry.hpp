@@ -9,6 +9,10 @@ const OpTable &table() noexcept;
 
 Operation nop(Op *op);
 Operation handle_close(Op *op);
+Operation chain(Op *op);
+Operation all(Op *op);
+Operation race(Op *op);
+Operation retry(Op *op);
 Operation timer(Op *op);
 Operation tcp_listen(Op *op);
 Operation tcp_accept(Op *op);

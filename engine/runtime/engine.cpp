@@ -18,10 +18,6 @@ static uint32_t next_tag() {
     return last.fetch_add(1, std::memory_order_relaxed) & kEngineMask;
 }
 
-static uint64_t add_saturating(uint64_t time, uint64_t duration) {
-    return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
-}
-
 // The absolute end of a wait that begins now.
 static uint64_t end_of(uint64_t wait_ns, uint64_t now_ns) {
     return wait_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(now_ns, wait_ns);
@@ -351,6 +347,22 @@ ferry_status Engine::discard(ferry_handle handle) noexcept {
     if (id.shard() >= shard_count_)
         return FERRY_E_BAD_HANDLE;
     return shards_[id.shard()]->discard(id);
+}
+
+void Engine::release_all(const ferry_completion &completion) noexcept {
+    if (operations_[completion.opcode].group && completion.data != nullptr) {
+        auto *children = static_cast<const ferry_completion *>(completion.data);
+        auto count = static_cast<size_t>(completion.result) / sizeof(ferry_completion);
+        for (size_t i = 0; i < count; ++i)
+            release_all(children[i]);
+    }
+    if (completion.buffer != 0)
+        release(completion.buffer);
+}
+
+void Engine::nudge_all() noexcept {
+    for (uint32_t i = 0; i < shard_count_; ++i)
+        shards_[i]->nudge();
 }
 
 ferry_status Engine::release(ferry_buffer buffer) noexcept {

@@ -71,6 +71,23 @@ class Engine {
     ferry_status cancel(ferry_op op) noexcept;
     ferry_status discard(ferry_handle handle) noexcept;
     ferry_status release(ferry_buffer buffer) noexcept;
+    // Whatever a completion lends, that of a composition's children included.
+    void release_all(const ferry_completion &completion) noexcept;
+
+    // Children of compositions on their way between shards: no shard may end before all are back and no
+    // further one can leave.
+    void child_left() noexcept { children_away_.fetch_add(1, std::memory_order_relaxed); }
+    void child_back() noexcept {
+        if (children_away_.fetch_sub(1) == 1 && stopping_shards_.load() == shard_count_)
+            nudge_all();
+    }
+    void shard_stopping() noexcept {
+        if (stopping_shards_.fetch_add(1) + 1 == shard_count_)
+            nudge_all();
+    }
+    bool all_at_home() const noexcept {
+        return stopping_shards_.load() == shard_count_ && children_away_.load() == 0;
+    }
 
     // Queues inside dispatch().
     void count_dispatch(int change) noexcept {
@@ -98,6 +115,7 @@ class Engine {
     bool drain_host_driven(uint64_t timeout_ns) noexcept;
     ferry_status bind_host_thread() noexcept;
     bool in_callback() noexcept;
+    void nudge_all() noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
 
     ferry_engine_options options_;
@@ -113,6 +131,8 @@ class Engine {
     SpinLock queues_lock_;
     Queue *queues_ = nullptr;
     std::atomic<uint32_t> next_home_{0};
+    std::atomic<uint32_t> children_away_{0};
+    std::atomic<uint32_t> stopping_shards_{0};
     std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
     std::atomic<bool> poisoned_{false};
     std::atomic<bool> shutting_down_{false}; // One shutdown call at a time.

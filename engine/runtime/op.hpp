@@ -46,6 +46,7 @@ struct Op : TimerWheel::Node, coro::Fiber {
     bool started;
     bool live;     // Admitted and not ended.
     bool sleeping; // The alarm is set for what it sleeps for, not for its deadline.
+    bool child;    // A Child, see tree.hpp.
 
     // The request, less what only submit needs. Deadlines and timers are absolute from here on.
     uint16_t opcode;

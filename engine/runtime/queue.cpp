@@ -305,8 +305,8 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         ++done;
         if (delivery.callback != nullptr)
             delivery.callback(&completion, delivery.user_data);
-        else if (completion.buffer != 0)
-            engine_.release(completion.buffer); // Nobody else will.
+        else
+            engine_.release_all(completion); // Nobody else will.
         if (end != 0 && os::now_ns() >= end)
             break;
     }

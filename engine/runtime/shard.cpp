@@ -44,6 +44,11 @@ Shard::Shard(Engine &engine, uint32_t index)
       handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()) {}
 
 Shard::~Shard() {
+    // Of operations that never end, in a fork's child.
+    for (uint32_t i = 0; ops_ != nullptr && i < intake_.made(); ++i) {
+        if (ops_[i].live)
+            free_copy(ops_[i]);
+    }
     if (driver_ != nullptr)
         driver_->dispose();
     engine_.allocator().free_array(ops_, ops_max_);
@@ -97,6 +102,7 @@ void Shard::poll(uint64_t until_ns) noexcept {
 bool Shard::arrived() noexcept {
     return !intake_.inbox_empty() || nudged_.load(std::memory_order_seq_cst) ||
            local_cancel_count_ != 0 || !cancels_.empty() || !discards_.empty() ||
+           !arrivals_.empty() ||
            (hungry_.load(std::memory_order_seq_cst) && buffers_.handed_back());
 }
 
@@ -117,16 +123,20 @@ void Shard::take_in() noexcept {
         stop();
 }
 
-// Cancels are taken before the inbox and looked at after it: a request is seen before its cancel.
+// Cancels are taken before the inbox and the children, and looked at after them: a request is seen before
+// its cancel.
 void Shard::take_wishes() noexcept {
     Op *cancelled = cancels_.take_all();
     if (discarded_ == nullptr)
         discarded_ = discards_.take_all();
     drain_inbox();
+    take_children();
     while (cancelled != nullptr) {
         Op *op = cancelled;
         cancelled = op->next_cancel;
-        if (op->cancel.taken(op->generation.load(std::memory_order_relaxed), op->live))
+        if (op->child)
+            cancel_child(static_cast<Child &>(*op));
+        else if (op->cancel.taken(op->generation.load(std::memory_order_relaxed), op->live))
             interrupt(*op, FERRY_E_CANCELED);
         ++progress_;
     }
@@ -404,6 +414,12 @@ Op *Shard::fill(uint64_t id, const ferry_request &request, Queue &queue) noexcep
     Op *op = &ops_[id & kSlotsMax];
     FERRY_ASSERT(!op->live);
     op->scheduler = this;
+    op->queue = &queue;
+    describe(op, request);
+    return op;
+}
+
+void Shard::describe(Op *op, const ferry_request &request) noexcept {
     op->frame = nullptr;
     op->interrupted = 0;
     op->started = false;
@@ -416,9 +432,7 @@ Op *Shard::fill(uint64_t id, const ferry_request &request, Queue &queue) noexcep
     op->callback = request.callback;
     op->user_data = request.user_data;
     op->params = request.params;
-    op->queue = &queue;
     op->deadline_ns = request.deadline_ns;
-    return op;
 }
 
 void Shard::enter(Op *op) noexcept {
@@ -497,6 +511,8 @@ void Shard::publish() noexcept {
     // First the slots: who sees a completion may count on its slot.
     if (freed_count_.get() != 0 && intake_.free_hint() < 2 * kFreedMax)
         flush_freed(0);
+    if (leaving_ != nullptr)
+        send_home();
     while (Queue::Link *link = touched_) {
         touched_ = link->next_touched;
         link->touched = false;
@@ -509,8 +525,8 @@ void Shard::call(ferry_completion_fn callback, const ferry_completion &completio
                  void *user_data) noexcept {
     if (callback != nullptr)
         callback(&completion, user_data);
-    else if (completion.buffer != 0)
-        release(Id{completion.buffer});
+    else
+        engine_.release_all(completion);
 }
 
 bool Shard::emit(Op *op, const Ending &what) noexcept {
@@ -546,10 +562,14 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     if (op->linked())
         wheel_.remove(op);
     free_copy(*op);
-    ferry_completion completion = completion_of(*op, public_id(slot_id(*op, ops_)), how, 0);
-    Queue &queue = *op->queue;
     op->live = false;
     --active_;
+    if (op->child) {
+        finish_child(static_cast<Child &>(*op), completion_of(*op, FERRY_NONE, how, 0));
+        return;
+    }
+    ferry_completion completion = completion_of(*op, public_id(slot_id(*op, ops_)), how, 0);
+    Queue &queue = *op->queue;
     completed_.add(1);
     if (queue.is_inline()) {
         ferry_completion_fn callback = op->callback;
@@ -624,6 +644,7 @@ void Shard::ask_to_stop() noexcept {
 
 void Shard::stop() noexcept {
     stopping_ = true;
+    engine_.shard_stopping();
     for (uint32_t i = 0; i < intake_.made(); ++i) {
         if (ops_[i].live)
             interrupt(ops_[i], FERRY_E_SHUTDOWN);
@@ -635,7 +656,7 @@ void Shard::stop() noexcept {
 }
 
 bool Shard::quiet() noexcept {
-    if (!stopping_ || active_ != 0 || !empty() || !intake_.drained())
+    if (!stopping_ || active_ != 0 || !empty() || !intake_.drained() || !engine_.all_at_home())
         return false;
     // Connections that an operation opened after the first round.
     handles_.for_each([this](HandleSlot &slot) {

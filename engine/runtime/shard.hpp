@@ -18,6 +18,7 @@
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
 #include "runtime/timer_wheel.hpp"
+#include "runtime/tree.hpp"
 
 #include <ferry/completion.h>
 #include <ferry/request.h>
@@ -89,6 +90,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t public_id(uint64_t id) const noexcept;
 
     // ---- for operations ----
+    Engine &engine() noexcept { return engine_; }
     driver::Driver &driver() noexcept { return *driver_; }
     BlockPool &blocks() noexcept { return blocks_; }
     Buffers &buffers() noexcept { return buffers_; }
@@ -119,6 +121,10 @@ class Shard final : public coro::Scheduler, public driver::Host {
 
     void set_sleep(Op *op, uint64_t until_ns) noexcept;
     void end_sleep(Op *op) noexcept;
+    // Children of a composition that runs here; see tree.hpp.
+    void begin(Child &child) noexcept;
+    void interrupt_child(Child &child, int32_t status) noexcept;
+
     void note_hunger() noexcept { hungry_.store(true, std::memory_order_seq_cst); }
 
     // ---- in a fork's child ----
@@ -142,6 +148,14 @@ class Shard final : public coro::Scheduler, public driver::Host {
     static constexpr uint32_t kLocalCancels = 64;
     static constexpr uint32_t kAhead = 4; // So many slots are fetched before they are taken.
 
+    static void describe(Op *op, const ferry_request &request) noexcept;
+    ferry_status settle_handles(Child &child, Shard **place) noexcept;
+    void admit(Child &child) noexcept;
+    void take_children() noexcept;
+    void cancel_child(Child &child) noexcept;
+    void finish_child(Child &child, const ferry_completion &completion) noexcept;
+    void leave(Child &child) noexcept;
+    void send_home() noexcept;
     void take_in() noexcept;
     void drain_inbox() noexcept;
     void take_wishes() noexcept;
@@ -185,6 +199,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     driver::Socket *dirty_ = nullptr;
     Queue::Link *touched_ = nullptr;
     HandleSlot *discarded_ = nullptr; // Taken from the mailbox.
+    Child *leaving_ = nullptr;        // Ended here, to go back to their shards.
     uint64_t freed_[kFreedMax];
     Counter freed_count_; // Free slots kept at hand.
     struct LocalCancel {
@@ -209,6 +224,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     std::atomic<bool> hungry_{false}; // A release by another thread should nudge.
     Mailbox<Op, &Op::next_cancel> cancels_;
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
+    Mailbox<Child, &Child::next_hop> arrivals_; // Children to be run here, or back from elsewhere.
 };
 
 inline Shard &Op::shard() const noexcept {

@@ -11,6 +11,18 @@
 
 namespace ferry {
 
+ferry_status check_record(const ferry_request &request, const OpTable &operations) noexcept {
+    if (request.opcode >= kOpcodes)
+        return FERRY_E_UNSUPPORTED;
+    const OpSpec &spec = operations[request.opcode];
+    if (spec.start == nullptr || request.reserved != 0 || (request.flags & ~spec.flags) != 0)
+        return FERRY_E_UNSUPPORTED;
+    uint64_t unused = 0;
+    for (uint32_t i = spec.words; i < kWords; ++i)
+        unused |= request.params.words[i];
+    return unused == 0 ? FERRY_OK : FERRY_E_UNSUPPORTED;
+}
+
 namespace {
 
 // One call of submit.
@@ -26,6 +38,7 @@ class Submission {
     static constexpr size_t kBatch = 64;
 
     ferry_status check(const ferry_request &request, Shard **shard) noexcept;
+    ferry_status check_children(const ferry_request &request, Shard **shard) noexcept;
     ferry_status check_target(const ferry_request &request, uint32_t targets,
                               Shard **shard) noexcept;
     ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
@@ -48,11 +61,8 @@ class Submission {
     Shard *const here_;
     Shard *home_ = nullptr;
     uint64_t now_ns_ = 0;
+    TreeDraft draft_; // Of the request that was checked last, if it has children.
 };
-
-uint64_t add_saturating(uint64_t time, uint64_t duration) {
-    return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
-}
 
 // Where this call's requests without a target run.
 Shard *Submission::home() noexcept {
@@ -91,26 +101,45 @@ ferry_status Submission::check_target(const ferry_request &request, uint32_t tar
 }
 
 ferry_status Submission::check(const ferry_request &request, Shard **shard) noexcept {
-    if (request.opcode >= kOpcodes)
-        return FERRY_E_UNSUPPORTED;
-    const OpSpec &spec = this->spec(request);
-    if (spec.start == nullptr || request.reserved != 0 || (request.flags & ~spec.flags) != 0)
-        return FERRY_E_UNSUPPORTED;
-    uint64_t unused = 0;
-    for (uint32_t i = spec.words; i < kWords; ++i)
-        unused |= request.params.words[i];
-    if (unused != 0)
-        return FERRY_E_UNSUPPORTED;
-    ferry_status status = check_target(request, spec.targets, shard);
+    ferry_status status = check_record(request, engine_.operations());
     if (status != FERRY_OK)
         return status;
-    return spec.check != nullptr ? spec.check(request) : FERRY_OK;
+    const OpSpec &spec = this->spec(request);
+    status = check_target(request, spec.targets, shard);
+    if (status != FERRY_OK)
+        return status;
+    status = spec.check != nullptr ? spec.check(request) : FERRY_OK;
+    return status == FERRY_OK && spec.group ? check_children(request, shard) : status;
+}
+
+// A tree runs where its first target lives.
+ferry_status Submission::check_children(const ferry_request &request, Shard **shard) noexcept {
+    ferry_status status = draft_.gather(request, engine_.operations());
+    bool placed = false;
+    for (uint32_t i = 0; i < draft_.count() && status == FERRY_OK; ++i) {
+        const ferry_request &child = draft_[i];
+        const OpSpec &spec = this->spec(child);
+        status = spec.check != nullptr ? spec.check(child) : FERRY_OK;
+        if (status != FERRY_OK || spec.targets == 0)
+            continue;
+        if (Id{child.target}.kind() == Kind::child) {
+            if (!draft_.names_earlier(i, child.target))
+                status = FERRY_E_INVALID;
+            continue;
+        }
+        Shard *place;
+        status = check_target(child, spec.targets, &place);
+        if (status == FERRY_OK && !placed)
+            *shard = place;
+        placed = true;
+    }
+    return status;
 }
 
 // Nothing of it must be changed on the way in.
 bool Submission::plain(const ferry_request &request) const noexcept {
     const OpSpec &spec = this->spec(request);
-    return request.deadline_ns == 0 && !spec.timed && spec.borrowed == nullptr;
+    return request.deadline_ns == 0 && !spec.timed && spec.borrowed == nullptr && !spec.group;
 }
 
 // Make times absolute and copy what is borrowed. Request: a ferry_request on its way to the inbox, or
@@ -122,9 +151,18 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
         request->deadline_ns = add_saturating(now(), given.deadline_ns);
     if (spec.timed && given.params.words[0] != 0) // Zero stays: due with the next turn.
         request->params.words[0] = add_saturating(now(), given.params.words[0]);
+    size_t size = 0;
+    if (spec.group) {
+        Tree *tree = draft_.build(engine_.operations(), engine_.allocator(), &size);
+        if (tree == nullptr)
+            return FERRY_E_NO_MEMORY;
+        *copy = kCopyOwned;
+        request->params.words[0] = reinterpret_cast<uintptr_t>(tree);
+        request->params.words[spec.words] = size;
+        return FERRY_OK;
+    }
     if (spec.borrowed == nullptr)
         return FERRY_OK;
-    size_t size = 0;
     const void *bytes = spec.borrowed(given, &size);
     if (size == 0)
         return FERRY_OK;

@@ -171,6 +171,10 @@ static bool opens_handle(const ferry_completion *c, bool multishot) {
     switch (c->opcode) {
     case FERRY_OP_TCP_LISTEN:
     case FERRY_OP_TCP_CONNECT:
+    case FERRY_OP_TCP_CONNECT_NAME:
+    case FERRY_OP_DESCRIPTOR_ADOPT:
+    case FERRY_OP_FILE_OPEN:
+    case FERRY_OP_CHANNEL_OPEN:
         return true;
     case FERRY_OP_TCP_ACCEPT:
         return !multishot || (c->flags & FERRY_MORE) != 0;
@@ -180,6 +184,9 @@ static bool opens_handle(const ferry_completion *c, bool multishot) {
 }
 
 static void check_handle(referee *judge, const op_record *op, const ferry_completion *c) {
+    if (c->opcode == FERRY_OP_RACE || c->opcode == FERRY_OP_RETRY) {
+        return; /* A child's, whatever that is. */
+    }
     if (!opens_handle(c, (op->flags & FERRY_MULTISHOT) != 0)) {
         if (c->handle != op->target) {
             complain(judge, "op %" PRIx64 ": handle %" PRIx64 " is not the target %" PRIx64, c->op,

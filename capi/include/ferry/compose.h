@@ -9,7 +9,7 @@
  * The completion's data are the direct children's completions, in order, as an array of
  * @ref ferry_completion, lent as a whole (FERRY_BUFFER). A child that is a composition has its own
  * children's completions at its data, in the same buffer, without FERRY_BUFFER. A child that
- * never ran has status FERRY_E_CANCELED. None has an op id of its own. Buffers that children lent are
+ * never ran has status FERRY_E_CANCELED; a whole that never ran has no data. None has an op id of its own. Buffers that children lent are
  * released one by one, by the ids in their completions.
  *
  * Where a child's target (or the destination of a copy) is @ref ferry_child_handle, it is the handle that an
