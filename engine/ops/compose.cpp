@@ -45,9 +45,11 @@ class Family {
     }
     // The same when one child's end is that of the whole.
     Ending ending_as(const ferry_completion &child) const noexcept {
+        const OpSpec &spec = engine_.operations()[child.opcode];
         Ending what = ending(child.status);
         what.os_error = child.os_error;
-        what.handle = child.handle;
+        if (spec.opens || spec.group)
+            what.handle = child.handle;
         return what;
     }
 

@@ -123,7 +123,7 @@ ferry_status Submission::check_children(const ferry_request &request, Shard **sh
         if (status != FERRY_OK || spec.targets == 0)
             continue;
         if (Id{child.target}.kind() == Kind::child) {
-            if (!draft_.names_earlier(i, child.target))
+            if (!draft_.names_earlier(i, child.target, engine_.operations()))
                 status = FERRY_E_INVALID;
             continue;
         }

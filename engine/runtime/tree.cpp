@@ -64,7 +64,8 @@ ferry_status TreeDraft::gather(const ferry_request &root, const OpTable &operati
     return status;
 }
 
-bool TreeDraft::names_earlier(uint32_t index, uint64_t handle) const noexcept {
+bool TreeDraft::names_earlier(uint32_t index, uint64_t handle,
+                              const OpTable &operations) const noexcept {
     Id id{handle};
     if (id.engine() != 0 || id.shard() != 0)
         return false;
@@ -74,9 +75,12 @@ bool TreeDraft::names_earlier(uint32_t index, uint64_t handle) const noexcept {
         uint16_t opcode = parent == kRoot ? root_opcode_ : nodes_[parent].opcode;
         if (opcode != FERRY_OP_CHAIN)
             continue;
-        if (level == 0)
-            return id.slot() < position_[at];
-        --level;
+        if (level-- != 0)
+            continue;
+        if (id.slot() >= position_[at])
+            return false;
+        const OpSpec &named = operations[nodes_[at - position_[at] + id.slot()].opcode];
+        return named.opens || named.group;
     }
     return false;
 }

@@ -126,8 +126,8 @@ class TreeDraft {
     ferry_status gather(const ferry_request &root, const OpTable &operations) noexcept;
     uint32_t count() const noexcept { return count_; }
     const ferry_request &operator[](uint32_t index) const noexcept { return nodes_[index]; }
-    // Whether what a child's ferry_child_handle() stands for is an earlier one.
-    bool names_earlier(uint32_t index, uint64_t handle) const noexcept;
+    // Whether what a child's ferry_child_handle() stands for is an earlier one that opens a handle.
+    bool names_earlier(uint32_t index, uint64_t handle, const OpTable &operations) const noexcept;
     // The block for what was gathered; null = no memory.
     Tree *build(const OpTable &operations, const Allocator &allocator, size_t *size) const noexcept;
 

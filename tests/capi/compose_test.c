@@ -288,7 +288,10 @@ static void what_is_wrong_is_refused(void **state) {
     assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
     /* A nop opens nothing that could be closed. */
     steps[1].target = ferry_child_handle(0, 0);
+    assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
+    ferry_prepare_all(&steps[0], &steps[5], 1);
     assert_status(fixture_fate(f, &request), FERRY_E_BAD_HANDLE);
+    ferry_prepare_nop(&steps[0]);
     steps[0].callback_u64 = 1;
     assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
     ferry_prepare_handle_close(&request, ferry_child_handle(0, 0));

@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include "family.h"
+
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -283,7 +285,15 @@ void fixture_cancel(fixture *f, ferry_op op) {
     assert_status_either(referee_cancel(f->judge, f->queue, op), FERRY_OK, FERRY_E_TOO_LATE);
 }
 
+static void release_child(const ferry_completion *child, void *argument) {
+    fixture *f = argument;
+    if ((child->flags & FERRY_BUFFER) != 0) {
+        assert_status(referee_release(f->judge, f->engine, child->buffer), FERRY_OK);
+    }
+}
+
 void fixture_release(fixture *f, const ferry_completion *completion) {
+    family_visit(completion, release_child, f);
     if ((completion->flags & FERRY_BUFFER) != 0) {
         assert_status(referee_release(f->judge, f->engine, completion->buffer), FERRY_OK);
     }

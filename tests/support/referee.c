@@ -1,5 +1,6 @@
 #include "referee.h"
 
+#include "family.h"
 #include "id_map.h"
 
 #include <inttypes.h>
@@ -227,6 +228,24 @@ static void check_record(referee *judge, const ferry_completion *c) {
     }
 }
 
+static void see_child(const ferry_completion *child, void *argument) {
+    referee *judge = argument;
+    if ((child->flags & FERRY_BUFFER) != 0) {
+        lend(judge, child);
+    }
+    if (child->handle != FERRY_NONE && opens_handle(child, false)) {
+        ((handle_record *)id_map_get(&judge->handles, child->handle))->open = true;
+    }
+}
+
+static void check_family(referee *judge, const ferry_completion *c) {
+    const char *fault = family_fault(c);
+    if (fault != NULL) {
+        complain(judge, "op %" PRIx64 ", opcode %u: %s", c->op, c->opcode, fault);
+    }
+    family_visit(c, see_child, judge);
+}
+
 static bool result_fits(const op_record *op, const ferry_completion *c) {
     bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
     bool more = (c->flags & FERRY_MORE) != 0;
@@ -330,6 +349,7 @@ void referee_note_completion(referee *judge, const ferry_completion *completion)
         see_post(judge, completion);
     } else {
         check_record(judge, completion);
+        check_family(judge, completion);
         see_op(judge, completion);
     }
     pthread_mutex_unlock(&judge->lock);

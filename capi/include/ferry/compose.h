@@ -33,7 +33,8 @@ extern "C" {
 /**
  * Stands for the handle that an earlier child opens; as a target within a chain.
  *
- * @param[in] index  Which child of the chain, from 0; must be an earlier one.
+ * @param[in] index  Which child of the chain, from 0; must be an earlier one that opens a handle (a
+ *                   race or a retry has the handle of the child that ended it).
  * @param[in] level  Which chain: 0 = the innermost around the request, 1 = the next one outwards,
  *                   and so on. all, race and retry do not count.
  * @returns The value to use as a target; FERRY_NONE if index or level is out of bounds.
@@ -80,7 +81,7 @@ FERRY_API void ferry_prepare_all(ferry_request *request, const ferry_request *ch
  * @param[in]  children  As @ref ferry_prepare_chain. @borrowed
  * @param[in]  count     As @ref ferry_prepare_chain.
  * @completes with FERRY_BUFFER: data = count completions, result = their bytes; status, os_error and
- *   handle: the winner's, whose completion among them has FERRY_WINNER. What a loser received
+ *   a handle that it opened: the winner's, whose completion among them has FERRY_WINNER. What a loser received
  *   nevertheless is in its completion. Errors: as for a chain.
  * @threads any  @since API 1
  */
@@ -96,7 +97,7 @@ FERRY_API void ferry_prepare_race(ferry_request *request, const ferry_request *c
  * @param[in]  delay_ns      Before the second attempt.
  * @param[in]  delay_max_ns  The delay grows no further; 0 = no limit.
  * @completes with FERRY_BUFFER: data = the last attempt's completion, result = its bytes; status,
- *   os_error and handle: the last attempt's. Errors: as for a chain.
+ *   os_error and a handle that it opened: the last attempt's. Errors: as for a chain.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_retry(ferry_request *request, const ferry_request *child,
