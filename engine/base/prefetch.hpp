@@ -6,10 +6,27 @@
 
 namespace ferry {
 
+// The line at this address; null is fine.
+inline void prefetch(const void *memory) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(memory);
+#else
+    (void)memory; // Only a hint.
+#endif
+}
+
+inline void prefetch_to_write(const void *memory) noexcept {
+#if defined(__GNUC__) || defined(__clang__)
+    __builtin_prefetch(memory, 1);
+#else
+    (void)memory;
+#endif
+}
+
 inline void prefetch(const void *memory, size_t size) noexcept {
     const char *line = static_cast<const char *>(memory);
     for (size_t at = 0; at < size; at += 64)
-        __builtin_prefetch(line + at);
+        prefetch(line + at);
 }
 
 } // namespace ferry

@@ -6,11 +6,9 @@ namespace ferry::ops {
 
 // The next expiry; one beyond all time never comes.
 static uint64_t next_after(uint64_t expiry, uint64_t expiries, uint64_t interval) {
-    uint64_t next;
-    if (__builtin_mul_overflow(expiries, interval, &next) ||
-        __builtin_add_overflow(next, expiry, &next))
+    if (expiries > (UINT64_MAX - expiry) / interval)
         return UINT64_MAX - 1;
-    return next;
+    return expiry + expiries * interval;
 }
 
 Operation timer(Op *op) {

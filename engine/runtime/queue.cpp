@@ -6,6 +6,7 @@
 #include <ferry/opcode.h>
 #include <ferry/status.h>
 
+#include <bit>
 #include <cstring>
 #include <new>
 #include <thread>
@@ -168,7 +169,7 @@ void Queue::nudge_starved() noexcept {
         return;
     uint64_t shards = starved_.exchange(0, std::memory_order_seq_cst);
     while (shards != 0) {
-        engine_.shard(static_cast<uint32_t>(__builtin_ctzll(shards))).nudge();
+        engine_.shard(static_cast<uint32_t>(std::countr_zero(shards))).nudge();
         shards &= shards - 1;
     }
 }

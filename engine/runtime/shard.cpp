@@ -318,9 +318,9 @@ void Shard::cancel_locals() noexcept {
     for (uint32_t i = 0; i < count; ++i) {
         const Op *op = local_cancels_[i].op;
         prefetch(op->frame.address(), 128);
-        __builtin_prefetch(op->waiting);
-        __builtin_prefetch(op->link);
-        __builtin_prefetch(op->next);
+        prefetch(op->waiting);
+        prefetch(op->link);
+        prefetch(op->next);
     }
     for (uint32_t i = 0; i < count; ++i) {
         Op *op = local_cancels_[i].op;

@@ -6,6 +6,9 @@
 // nodes are dealt out to the levels below. A bitmap per level finds the next occupied slot at once.
 #pragma once
 
+#include "base/prefetch.hpp"
+
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -46,7 +49,7 @@ class TimerWheel {
         size_t level;
         size_t slot;
         find(tick_of(expiry_ns), &level, &slot);
-        __builtin_prefetch(slots_[level][slot], 1);
+        prefetch_to_write(slots_[level][slot]);
     }
 
     void remove(Node *node) noexcept {
@@ -107,9 +110,9 @@ class TimerWheel {
     void find(uint64_t tick, size_t *level, size_t *slot) const noexcept {
         if (tick < now_tick_)
             tick = now_tick_;
-        // The lowest bit changes nothing, but counting zeros wants one that is set.
+        // The lowest bit changes nothing, and with one that is set zeros are counted in one step.
         uint64_t differs = (tick ^ now_tick_) | 1;
-        *level = (63 - static_cast<size_t>(__builtin_clzll(differs))) / kLevelBits;
+        *level = (63 - static_cast<size_t>(std::countl_zero(differs))) / kLevelBits;
         *slot = (tick >> (*level * kLevelBits)) & (kSlots - 1);
     }
 
@@ -133,7 +136,7 @@ class TimerWheel {
             uint64_t here = (now_tick_ >> shift) & (kSlots - 1);
             uint64_t ahead = occupied_[level] & (~uint64_t{0} << here);
             while (ahead != 0) {
-                auto slot = static_cast<uint64_t>(__builtin_ctzll(ahead));
+                auto slot = static_cast<uint64_t>(std::countr_zero(ahead));
                 if (slots_[level][slot] != nullptr) {
                     uint64_t base = now_tick_ >> shift & ~(kSlots - 1);
                     uint64_t tick = (base | slot) << shift;
