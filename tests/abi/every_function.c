@@ -27,6 +27,7 @@ static const struct {
     FUNCTION(ferry_engine_run),
     FUNCTION(ferry_engine_shutdown),
     FUNCTION(ferry_handle_discard),
+    FUNCTION(ferry_opcode_name),
     FUNCTION(ferry_prepare_all),
     FUNCTION(ferry_prepare_chain),
     FUNCTION(ferry_prepare_channel_finish),

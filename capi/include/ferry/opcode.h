@@ -5,6 +5,12 @@
 #ifndef FERRY_OPCODE_H
 #define FERRY_OPCODE_H
 
+#include <ferry/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Every opcode, in @ref ferry_request.opcode and @ref ferry_completion.opcode. */
 enum {
     FERRY_OP_NOP = 1,                     /**< Nothing; completes on the next turn. */
@@ -48,5 +54,18 @@ enum {
     FERRY_OP_CHANNEL_FINISH = 83,         /**< No more messages will be put into a channel. */
     FERRY_OP_NAME_RESOLVE = 96            /**< The addresses of a name. */
 };
+
+/**
+ * The constant's name, e.g. "FERRY_OP_TIMER".
+ *
+ * @param[in] opcode  Any number.
+ * @returns A static string, never NULL; "FERRY_OP_?" for a number this version does not know.
+ * @threads any  @since API 1
+ */
+FERRY_API const char *ferry_opcode_name(uint16_t opcode);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
