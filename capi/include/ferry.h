@@ -23,6 +23,7 @@
 #include <ferry/stream.h>
 #include <ferry/tcp.h>
 #include <ferry/timer.h>
+#include <ferry/trace.h>
 #include <ferry/version.h>
 
 #endif

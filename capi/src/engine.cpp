@@ -7,6 +7,8 @@
 #include <ferry/engine.h>
 #include <ferry/version.h>
 
+#include <cstddef>
+
 using namespace ferry;
 
 static ferry_status check_options(ferry_engine_options *options) {
@@ -35,7 +37,8 @@ ferry_status ferry_engine_create(const ferry_engine_options *given, ferry_engine
         return FERRY_E_INVALID;
     *engine_out = nullptr;
     ferry_engine_options options;
-    ferry_status status = capi::read_options(given, sizeof options, &options);
+    ferry_status status =
+        capi::read_options(given, offsetof(ferry_engine_options, trace), &options);
     if (status == FERRY_OK)
         status = check_options(&options);
     if (status != FERRY_OK)

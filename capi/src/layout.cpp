@@ -33,3 +33,16 @@ static_assert(offsetof(ferry_address, reserved) == 24);
 
 static_assert(sizeof(ferry_file_info) == 128);
 static_assert(sizeof(ferry_slice) == 16);
+
+static_assert(sizeof(ferry_trace_event) == 64);
+static_assert(offsetof(ferry_trace_event, time_ns) == 0);
+static_assert(offsetof(ferry_trace_event, op) == 8);
+static_assert(offsetof(ferry_trace_event, tag) == 16);
+static_assert(offsetof(ferry_trace_event, target) == 24);
+static_assert(offsetof(ferry_trace_event, result) == 32);
+static_assert(offsetof(ferry_trace_event, status) == 40);
+static_assert(offsetof(ferry_trace_event, opcode) == 44);
+static_assert(offsetof(ferry_trace_event, kind) == 46);
+static_assert(offsetof(ferry_trace_event, shard) == 48);
+static_assert(offsetof(ferry_trace_event, child) == 52);
+static_assert(offsetof(ferry_trace_event, reserved) == 56);

@@ -41,7 +41,8 @@ void Operation::promise_type::return_value(const Ending &ending) noexcept {
 Shard::Shard(Engine &engine, uint32_t index)
     : engine_(engine), index_(index), blocks_(engine.allocator()),
       buffers_(engine.allocator(), engine.loads(), engine.tag(), index),
-      handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()) {}
+      handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()),
+      trace_(engine.options().trace), trace_user_data_(engine.options().trace_user_data) {}
 
 Shard::~Shard() {
     // Of operations that never end, in a fork's child.
@@ -179,6 +180,7 @@ bool Shard::run_ready() noexcept {
 void Shard::run(Op *op) noexcept {
     ++progress_;
     if (op->started) {
+        trace(FERRY_TRACE_STEP, op);
         op->frame.resume();
         return;
     }
@@ -447,6 +449,7 @@ void Shard::enter(Op *op) noexcept {
     else if (op->cancel.claim(op->generation.load(std::memory_order_relaxed)))
         op->interrupted = FERRY_E_CANCELED;
     push(op);
+    trace(FERRY_TRACE_BEGIN, op);
 }
 
 static uint64_t next_id(Op *op, const Op *ops) {
@@ -489,9 +492,9 @@ static ferry_completion completion_of(const Op &op, uint64_t id, const Ending &w
     return completion;
 }
 
-static uint64_t slot_id(const Op &op, const Op *ops) {
-    return uint64_t{op.generation.load(std::memory_order_relaxed)} << kSlotBits |
-           static_cast<uint64_t>(&op - ops);
+uint64_t Shard::id_of(const Op &op) const noexcept {
+    return public_id(uint64_t{op.generation.load(std::memory_order_relaxed)} << kSlotBits |
+                     static_cast<uint64_t>(&op - ops_));
 }
 
 const OpSpec &Shard::spec(const Op &op) const noexcept {
@@ -530,11 +533,11 @@ void Shard::call(ferry_completion_fn callback, const ferry_completion &completio
 }
 
 bool Shard::emit(Op *op, const Ending &what) noexcept {
-    ferry_completion completion =
-        completion_of(*op, public_id(slot_id(*op, ops_)), what, FERRY_MORE);
+    ferry_completion completion = completion_of(*op, id_of(*op), what, FERRY_MORE);
     Queue &queue = *op->queue;
     if (queue.is_inline()) {
         completed_.add(1);
+        trace(FERRY_TRACE_MORE, op, &what);
         call(op->callback, completion, op->user_data);
         return true;
     }
@@ -544,6 +547,7 @@ bool Shard::emit(Op *op, const Ending &what) noexcept {
         return false;
     }
     completed_.add(1);
+    trace(FERRY_TRACE_MORE, op, &what);
     touch(queue);
     return true;
 }
@@ -562,13 +566,14 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     if (op->linked())
         wheel_.remove(op);
     free_copy(*op);
+    trace(FERRY_TRACE_END, op, &how);
     op->live = false;
     --active_;
     if (op->child) {
         finish_child(static_cast<Child &>(*op), completion_of(*op, FERRY_NONE, how, 0));
         return;
     }
-    ferry_completion completion = completion_of(*op, public_id(slot_id(*op, ops_)), how, 0);
+    ferry_completion completion = completion_of(*op, id_of(*op), how, 0);
     Queue &queue = *op->queue;
     completed_.add(1);
     if (queue.is_inline()) {

@@ -22,6 +22,7 @@
 
 #include <ferry/completion.h>
 #include <ferry/request.h>
+#include <ferry/trace.h>
 
 #include <atomic>
 #include <cstdint>
@@ -88,6 +89,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     // A timed operation is about to be entered.
     void expect_alarm(uint64_t expiry_ns) noexcept { wheel_.prepare(expiry_ns); }
     uint64_t public_id(uint64_t id) const noexcept;
+    uint64_t id_of(const Op &op) const noexcept;
 
     // ---- for operations ----
     Engine &engine() noexcept { return engine_; }
@@ -165,6 +167,12 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void fire_timers() noexcept;
     void set_alarm(Op *op, uint64_t expiry_ns) noexcept;
     void publish() noexcept;
+    // One predictable branch where nobody traces. what: the completion's, for MORE and END.
+    void trace(uint16_t kind, const Op *op, const Ending *what = nullptr) const noexcept {
+        if (trace_ != nullptr) [[unlikely]]
+            tell(kind, op, what);
+    }
+    void tell(uint16_t kind, const Op *op, const Ending *what) const noexcept;
     void call(ferry_completion_fn callback, const ferry_completion &completion,
               void *user_data) noexcept;
     void touch(Queue &queue) noexcept;
@@ -208,6 +216,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     };
     LocalCancel local_cancels_[kLocalCancels];
     uint32_t local_cancel_count_ = 0;
+    const ferry_trace_fn trace_;
+    void *const trace_user_data_;
     uint64_t budget_ns_ = 0;
     uint64_t budget_end_ns_ = 0;
     uint64_t progress_ = 0; // Rises whenever anything was done.

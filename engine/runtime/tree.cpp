@@ -109,6 +109,7 @@ Tree *TreeDraft::build(const OpTable &operations, const Allocator &allocator,
     for (uint32_t i = 0; i < count_; ++i) {
         auto *child = ::new (static_cast<void *>(&children[i])) Child();
         child->child = true;
+        child->number = i + 1;
         child->request = nodes_[i];
         child->parent = parent_[i] == kRoot ? nullptr : &children[parent_[i]];
         if (operations[nodes_[i].opcode].group)
@@ -223,6 +224,7 @@ void Shard::begin(Child &child) noexcept {
     if (status != FERRY_OK) {
         child.live = true;
         ++active_;
+        trace(FERRY_TRACE_BEGIN, &child);
         finish(&child, Ending{.status = status, .flags = FERRY_REUSABLE});
         return;
     }
@@ -246,6 +248,7 @@ void Shard::admit(Child &child) noexcept {
     ++active_;
     if (child.deadline_ns != 0)
         set_alarm(&child, child.deadline_ns);
+    trace(FERRY_TRACE_BEGIN, &child);
     if (stopping_)
         child.interrupted = FERRY_E_SHUTDOWN;
     push(&child);

@@ -31,6 +31,19 @@ AT(ferry_completion, data, 48);
 AT(ferry_completion, data_u64, 48);
 AT(ferry_completion, buffer, 56);
 
+SIZE(ferry_trace_event, 64);
+AT(ferry_trace_event, time_ns, 0);
+AT(ferry_trace_event, op, 8);
+AT(ferry_trace_event, tag, 16);
+AT(ferry_trace_event, target, 24);
+AT(ferry_trace_event, result, 32);
+AT(ferry_trace_event, status, 40);
+AT(ferry_trace_event, opcode, 44);
+AT(ferry_trace_event, kind, 46);
+AT(ferry_trace_event, shard, 48);
+AT(ferry_trace_event, child, 52);
+AT(ferry_trace_event, reserved, 56);
+
 SIZE(ferry_request, 128);
 AT(ferry_request, opcode, 0);
 AT(ferry_request, reserved, 2);
@@ -73,7 +86,7 @@ SIZE(ferry_buffer, 8);
 SIZE(ferry_status, 4);
 
 #if UINTPTR_MAX == UINT64_MAX
-SIZE(ferry_engine_options, 64);
+SIZE(ferry_engine_options, 80);
 AT(ferry_engine_options, struct_size, 0);
 AT(ferry_engine_options, flags, 4);
 AT(ferry_engine_options, shards, 8);
@@ -85,6 +98,8 @@ AT(ferry_engine_options, allocate, 32);
 AT(ferry_engine_options, free, 40);
 AT(ferry_engine_options, log, 48);
 AT(ferry_engine_options, user_data, 56);
+AT(ferry_engine_options, trace, 64);
+AT(ferry_engine_options, trace_user_data, 72);
 
 SIZE(ferry_engine_info, 64);
 AT(ferry_engine_info, struct_size, 0);
@@ -128,6 +143,9 @@ AT(ferry_run_report, overrun_ns, 24);
 _Static_assert(FERRY_MORE == 1 && FERRY_BUFFER == 2 && FERRY_REUSABLE == 4, "completion flags");
 _Static_assert(FERRY_MULTISHOT == 1 && FERRY_COPY == 2 && FERRY_LEND == 4 && FERRY_REUSE_PORT == 8,
                "request flags");
+_Static_assert(FERRY_TRACE_BEGIN == 1 && FERRY_TRACE_STEP == 2 && FERRY_TRACE_MORE == 3 &&
+                   FERRY_TRACE_END == 4,
+               "kinds of trace events");
 _Static_assert(FERRY_COPY_MAX == 65536 && FERRY_PATH_MAX == 4095, "ceilings");
 
 int main(void) {

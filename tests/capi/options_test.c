@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { OPTIONS_LONGER = 16 };
+enum { OPTIONS_LONGER = 16, FIRST_SIZE = offsetof(ferry_engine_options, trace) };
 
 static void destroy_engine(ferry_engine *engine) {
     assert_status(ferry_engine_shutdown(engine, FERRY_FOREVER), FERRY_OK);
@@ -33,9 +33,13 @@ static void options_of_another_size(void **state) {
     longer_options options;
     memset(&options, 0, sizeof options);
     assert_status(try_options(&options.known), FERRY_E_INVALID);
-    for (uint32_t size = 1; size < sizeof(ferry_engine_options); size++) {
+    for (uint32_t size = 1; size < FIRST_SIZE; size++) {
         options.known.struct_size = size;
         assert_status(try_options(&options.known), FERRY_E_INVALID);
+    }
+    for (uint32_t size = FIRST_SIZE; size < sizeof(ferry_engine_options); size++) {
+        options.known.struct_size = size;
+        assert_status(try_options(&options.known), FERRY_OK);
     }
     options.known.struct_size = sizeof options;
     assert_status(try_options(&options.known), FERRY_OK);
@@ -48,6 +52,40 @@ static void options_of_another_size(void **state) {
     options.tail[OPTIONS_LONGER - 1] = 1;
     options.known.struct_size = sizeof options - 1;
     assert_status(try_options(&options.known), FERRY_OK);
+}
+
+static void count_event(const ferry_trace_event *event, void *user_data) {
+    (void)event;
+    ++*(int *)user_data;
+}
+
+/* How often the hook is called for one nop. */
+static int events_of_a_nop(const ferry_engine_options *options) {
+    int *events = options->trace_user_data;
+    ferry_engine *engine;
+    ferry_queue *queue;
+    ferry_request request;
+    ferry_completion completion;
+    *events = 0;
+    assert_status(ferry_engine_create(options, &engine), FERRY_OK);
+    assert_status(ferry_queue_create(engine, NULL, &queue), FERRY_OK);
+    ferry_prepare_nop(&request);
+    assert_status(ferry_queue_submit(queue, &request, 1, NULL, NULL), FERRY_OK);
+    assert_status(ferry_engine_run(engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+    assert_int_equal(ferry_queue_reap(queue, &completion, 1), 1);
+    destroy_engine(engine);
+    return *events;
+}
+
+/* A program of before the trace hook has something else where the hook lies now. */
+static void an_older_struct_has_no_trace_hook(void **state) {
+    (void)state;
+    int events;
+    ferry_engine_options options = {
+        .struct_size = sizeof options, .trace = count_event, .trace_user_data = &events};
+    assert_int_equal(events_of_a_nop(&options), 2);
+    options.struct_size = FIRST_SIZE;
+    assert_int_equal(events_of_a_nop(&options), 0);
 }
 
 static void *refuse(size_t size, void *user_data) {
@@ -111,6 +149,7 @@ static void options_at_their_ends(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(options_of_another_size),
+        PLAIN(an_older_struct_has_no_trace_hook),
         PLAIN(options_out_of_range),
         PLAIN(options_at_their_ends),
     };

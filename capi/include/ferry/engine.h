@@ -12,6 +12,7 @@
 #define FERRY_ENGINE_H
 
 #include <ferry/status.h>
+#include <ferry/trace.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,8 @@ typedef struct ferry_engine_options {
     ferry_free_fn free;         /**< NULL = the C library's. */
     ferry_log_fn log;           /**< NULL = no log. */
     void *user_data;            /**< For the three hooks. */
+    ferry_trace_fn trace;       /**< Told of every operation's life, see trace.h; NULL = off. */
+    void *trace_user_data;      /**< For trace. */
 } ferry_engine_options;
 
 /** What one @ref ferry_engine_run did. An output: set struct_size before the call. */

@@ -1,0 +1,31 @@
+// The trace hook: out of the way of those who do not trace.
+#include "runtime/shard.hpp"
+
+namespace ferry {
+
+[[gnu::noinline, gnu::cold]] void Shard::tell(uint16_t kind, const Op *op,
+                                              const Ending *what) const noexcept {
+    ferry_trace_event event = {};
+    event.time_ns = now_ns();
+    // A child is told of by its place in the tree of the operation that has an id.
+    const Op *root = op;
+    if (op->child)
+        event.child = static_cast<const Child *>(op)->number;
+    while (root->child)
+        root = static_cast<const Child *>(root)->parent;
+    event.op = root->shard().id_of(*root);
+    event.tag = op->tag;
+    event.target = op->target;
+    event.opcode = op->opcode;
+    event.kind = kind;
+    event.shard = index_;
+    if (what != nullptr) {
+        if (what->handle != 0)
+            event.target = what->handle;
+        event.result = what->result;
+        event.status = what->status;
+    }
+    trace_(&event, trace_user_data_);
+}
+
+} // namespace ferry
