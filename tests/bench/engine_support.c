@@ -9,11 +9,14 @@ void bench_check(ferry_status status, const char *what) {
 }
 
 ferry_engine *bench_engine(uint32_t shards, uint32_t ops_max) {
-    ferry_engine_options options = {
-        .struct_size = sizeof(options), .shards = shards, .ops_max = ops_max};
+    return bench_engine_with((ferry_engine_options){.shards = shards, .ops_max = ops_max});
+}
+
+ferry_engine *bench_engine_with(ferry_engine_options options) {
+    options.struct_size = sizeof(options);
     ferry_engine *engine = NULL;
     bench_check(ferry_engine_create(&options, &engine), "engine_create");
-    if (shards == 0) {
+    if (options.shards == 0) {
         bench_run(engine, 0);
     }
     return engine;

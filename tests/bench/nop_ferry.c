@@ -2,7 +2,7 @@
  * @file
  * Nops on one thread, host-driven: batches of 64 submitted, run and reaped.
  *
- *     nop_ferry [count]
+ *     nop_ferry [count] [off|count|copy]     the trace hook: none; it counts; it copies the events
  *
  * prints {"ns":..,"described_ns":..}: each nop from submit to reap, and with its description too.
  */
@@ -10,8 +10,35 @@
 #include "support.h"
 
 #include <stdio.h>
+#include <string.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 64, TRACED = 65536 };
+
+static uint64_t traced;
+static ferry_trace_event traced_events[TRACED];
+
+static void count_event(const ferry_trace_event *event, void *user_data) {
+    (void)event;
+    ++*(uint64_t *)user_data;
+}
+
+/* As a host that keeps the last events would. */
+static void copy_event(const ferry_trace_event *event, void *user_data) {
+    traced_events[(*(uint64_t *)user_data)++ % TRACED] = *event;
+}
+
+static ferry_trace_fn hook_named(const char *name) {
+    if (strcmp(name, "count") == 0) {
+        return count_event;
+    }
+    if (strcmp(name, "copy") == 0) {
+        return copy_event;
+    }
+    if (strcmp(name, "off") != 0) {
+        bench_die("no such hook: %s", name);
+    }
+    return NULL;
+}
 
 static void describe(ferry_request *requests) {
     for (int i = 0; i < BATCH; i++) {
@@ -45,12 +72,17 @@ static double measure(ferry_engine *engine, ferry_queue *queue, uint64_t batches
 int main(int argc, char **argv) {
     bench_start(120);
     uint64_t batches = bench_number(argc, argv, 1, 10000000) / BATCH;
-    ferry_engine *engine = bench_engine(0, 0);
+    ferry_trace_fn hook = hook_named(argc > 2 ? argv[2] : "off");
+    ferry_engine *engine =
+        bench_engine_with((ferry_engine_options){.trace = hook, .trace_user_data = &traced});
     ferry_queue *queue = bench_queue(engine, FERRY_QUEUE_REAP, 0);
     measure(engine, queue, batches / 10, false);
     double ns = measure(engine, queue, batches, false);
     double described_ns = measure(engine, queue, batches, true);
     printf("{\"ns\":%.2f,\"described_ns\":%.2f}\n", ns, described_ns);
     bench_end(engine);
+    if (hook != NULL && traced < 2 * batches * BATCH) {
+        bench_die("the hook was not told of every nop");
+    }
     return 0;
 }

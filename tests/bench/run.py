@@ -247,6 +247,18 @@ def bench_nop(runner):
                peer=None)
 
 
+def bench_trace(runner):
+    count = 2000000 if runner.quick else 10000000
+    core = runner.server_core
+    samples = runner.interleave({
+        hook: lambda hook=hook: runner.measure(core, "nop_ferry", count, hook)
+        for hook in ("off", "count", "copy")})
+    for hook, variant in (("count", "a hook that counts"), ("copy", "a hook that copies")):
+        runner.add("traced nop x 64", variant, {variant: samples[hook], "off": samples["off"]},
+                   lambda sample: sample["ns"], "ns", peer="off",
+                   notes="not libuv beside it, but Ferry without a hook")
+
+
 def bench_cross(runner):
     count = 4000000 if runner.quick else 20000000
     samples = runner.interleave({
@@ -349,6 +361,7 @@ BENCHES = {
     "pipeline": bench_pipeline,
     "files": bench_files,
     "nop": bench_nop,
+    "trace": bench_trace,
     "cross": bench_cross,
     "timers": bench_timers,
     "idle": bench_idle,
