@@ -418,9 +418,10 @@ static void shutdown_ends_each_kind(void **state) {
 }
 
 static void what_never_ran_is_told_too(void **state) {
-    counting_allocator memory = {0};
+    counting_allocator *memory = fixture_memory(*state, sizeof *memory);
+    memset(memory, 0, sizeof *memory);
     ferry_engine_options options = {0};
-    allocator_install(&memory, &options);
+    allocator_install(memory, &options);
     traced t = open_with(state, options, NULL);
     ferry_request request;
     ferry_prepare_nop(&request);
@@ -430,9 +431,9 @@ static void what_never_ran_is_told_too(void **state) {
     end(&t, &lives[0]);
     assert_status(lives[0].final.status, FERRY_E_CANCELED);
     /* No memory for its frame. */
-    allocator_refuse(&memory, 1, SIZE_MAX);
+    allocator_refuse(memory, 1, SIZE_MAX);
     lives[1] = whole(&t, &request);
-    allocator_refuse_nothing(&memory);
+    allocator_refuse_nothing(memory);
     assert_status(lives[1].final.status, FERRY_E_NO_MEMORY);
     lives[2] = begin(&t, &request);
     fixture_shutdown(t.f);
