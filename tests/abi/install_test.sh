@@ -41,14 +41,16 @@ libraries=$(dirname "$(find "$work/prefix" -name libferry.so)")
 libraries=${libraries#"$work/prefix/"}
 
 mkdir "$work/outside"
-cp "$source/tests/abi/installed_host.c" "$source"/docs/examples/*.c "$work/outside"
+cp "$source/tests/abi/installed_host.c" "$source"/docs/examples/*.[ch] "$work/outside"
 cd "$work/outside"
 
 # build_hosts FLAG...
 build_hosts() {
-    for host in *.c; do
+    for host in $(grep -l '^int main(' ./*.c); do
+        # With it, what it includes of the same folder.
+        parts=$(sed -n 's/^#include "\(.*\)\.h"$/\1.c/p' "$host")
         # shellcheck disable=SC2086
-        quietly $cc $strict "$host" -o "${host%.c}" "$@" -pthread || fail "building $host"
+        quietly $cc $strict "$host" $parts -o "${host%.c}" "$@" -pthread || fail "building $host"
     done
 }
 
