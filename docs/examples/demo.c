@@ -2,15 +2,20 @@
  * The demo: some hundreds of sockets, some thousands of files and dozens of timers at the same
  * time, all asked for from one thread; then the same work one after the other, with blocking calls.
  *
- *     demo [--quick]
+ *     demo [--quick] [--picture PATH]
  *
  * The engine is host-driven (shards = 0): this thread runs it, and every callback is called here.
  * So there are no locks, and plain counters are enough. Only the file system's blocking calls run
  * on the engine's few worker threads.
  *
+ * At the end there is a picture of every operation's life line, made with the engine's trace hook
+ * by lifelines.c: an HTML file, lifelines.html unless another path is given.
+ *
  * This file is longer than the other examples because it holds the work twice, and the table that
  * compares them: 1. settings and small helpers, 2. together, 3. one after the other, 4. the table.
  */
+#include "lifelines.h"
+
 #include <ferry.h>
 
 #include <arpa/inet.h>
@@ -41,6 +46,8 @@
 #define MAX_ROUNDS 20
 #define MAX_FILES 4000
 #define MAX_TIMERS 50
+/* For the picture. A round trip is five operations, and begins and ends are two events. */
+#define MAX_EVENTS (10 * MAX_CLIENTS * (MAX_ROUNDS + 5) + 2 * (MAX_FILES + MAX_TIMERS) + 10000)
 
 static size_t client_count = MAX_CLIENTS, round_count = MAX_ROUNDS;
 static size_t file_count = MAX_FILES, timer_count = MAX_TIMERS;
@@ -355,9 +362,13 @@ static void on_tick(const ferry_completion *done, void *user_data) {
         progress(together, false);
 }
 
-static void run_together(ferry_engine_info *info, double *seconds_out) {
+static void run_together(lifelines *lines, ferry_engine_info *info, double *seconds_out) {
     ferry_queue_options options = {.struct_size = sizeof options, .mode = FERRY_QUEUE_INLINE};
-    check(ferry_engine_create(NULL, &engine), "create an engine"); /* default: host-driven */
+    ferry_engine_options engine_options = {/* default: host-driven */
+                                           .struct_size = sizeof engine_options,
+                                           .trace = lifelines_trace,
+                                           .trace_user_data = lines};
+    check(ferry_engine_create(&engine_options, &engine), "create an engine");
     check(ferry_queue_create(engine, &options, &queue), "create a queue");
     work_left = client_count + file_count + timer_count;
 
@@ -539,13 +550,33 @@ static void print_table(double together_seconds, const ferry_engine_info *info) 
            info->workers);
 }
 
+static void draw_picture(lifelines *lines, const char *path) {
+    char title[128];
+    snprintf(title, sizeof title, "%zu clients, %s files and %zu timers on one thread",
+             client_count, grouped(file_count), timer_count);
+    must(lifelines_write(lines, path, title), path);
+    lifelines_destroy(lines);
+    char *full = realpath(path, NULL);
+    printf("  Every operation's life line, to be looked at in a browser:\n  %s\n\n",
+           full != NULL ? full : path);
+    free(full);
+}
+
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
-        client_count = 40;
-        round_count = 5;
-        file_count = 400;
-        timer_count = 10;
-        sample_ns = 300 * MS;
+    const char *picture = "lifelines.html";
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--quick") == 0) {
+            client_count = 40;
+            round_count = 5;
+            file_count = 400;
+            timer_count = 10;
+            sample_ns = 300 * MS;
+        } else if (strcmp(argv[i], "--picture") == 0 && i + 1 < argc) {
+            picture = argv[++i];
+        } else {
+            fprintf(stderr, "usage: demo [--quick] [--picture PATH]\n");
+            return 2;
+        }
     }
     on_terminal = isatty(STDOUT_FILENO);
     signal(SIGINT, on_interrupt);
@@ -567,12 +598,15 @@ int main(int argc, char **argv) {
     printf("  Together (files %s):\n", from_disk ? "not in the page cache" : "in the page cache");
     ferry_engine_info info = {0};
     double together_seconds;
-    run_together(&info, &together_seconds);
+    lifelines *lines = lifelines_create(MAX_EVENTS);
+    must(lines != NULL, "memory for the picture");
+    run_together(lines, &info, &together_seconds);
 
     evict_files();
     printf("\n  One after the other, blocking (each kind stopped after about %.1f s):\n",
            (double)sample_ns / 1e9);
     run_sequential();
     print_table(together_seconds, &info);
+    draw_picture(lines, picture);
     return 0;
 }
