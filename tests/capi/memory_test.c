@@ -5,6 +5,7 @@
  * allocation refused until a run asks for fewer. Whatever was refused, the engine must end in order
  * and every byte come back with the size that was asked for.
  */
+#include "family.h"
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -44,6 +45,13 @@ static void turn(scene *s, ferry_op wanted, ferry_completion *completion, bool *
     }
 }
 
+static void release_child(const ferry_completion *child, void *argument) {
+    scene *s = argument;
+    if ((child->flags & FERRY_BUFFER) != 0) {
+        assert_status(referee_release(s->judge, s->engine, child->buffer), FERRY_OK);
+    }
+}
+
 /* Submit and wait for the next completion; a refusal of memory is a fair end, wherever it comes. */
 static bool attempt(scene *s, const ferry_request *request, ferry_completion *completion) {
     ferry_op op = FERRY_NONE;
@@ -56,6 +64,7 @@ static bool attempt(scene *s, const ferry_request *request, ferry_completion *co
     while (!found) {
         turn(s, op, completion, &found);
     }
+    family_visit(completion, release_child, s);
     if ((completion->flags & FERRY_BUFFER) != 0) {
         assert_status(referee_release(s->judge, s->engine, completion->buffer), FERRY_OK);
     }
@@ -85,6 +94,23 @@ static void play_a_stream(scene *s, ferry_handle stream, int peer) {
     attempt(s, &request, &got);
 }
 
+/* One of its leaves only ends when a race does. */
+static void play_a_tree(scene *s) {
+    ferry_request leaves[3];
+    ferry_request branches[3];
+    ferry_request root;
+    ferry_completion got;
+    ferry_prepare_file_load(&leaves[0], s->path, 0);
+    ferry_prepare_timer(&leaves[1], 1, 0);
+    ferry_prepare_timer(&leaves[2], HOUR, 0);
+    leaves[2].deadline_ns = 2 * HOUR;
+    ferry_prepare_all(&branches[0], leaves, 2);
+    ferry_prepare_race(&branches[1], leaves, 3);
+    ferry_prepare_retry(&branches[2], leaves, 2, 1, 0);
+    ferry_prepare_chain(&root, branches, 3);
+    attempt(s, &root, &got);
+}
+
 static void play_operations(scene *s) {
     ferry_request request;
     ferry_completion got;
@@ -96,6 +122,8 @@ static void play_operations(scene *s) {
     attempt(s, &request, &got);
     ferry_prepare_file_load(&request, s->path, 0);
     attempt(s, &request, &got);
+
+    play_a_tree(s);
 
     ferry_prepare_tcp_listen(&request, &address, 0);
     if (attempt(s, &request, &got)) {
