@@ -340,7 +340,7 @@ ferry_status Engine::cancel(ferry_op op) noexcept {
 
 ferry_status Engine::discard(ferry_handle handle) noexcept {
     Id id{handle};
-    if (id.kind() != Kind::listener && id.kind() != Kind::stream)
+    if (!is_handle(id.kind()))
         return FERRY_E_BAD_HANDLE;
     if (id.engine() != tag_)
         return FERRY_E_FOREIGN;

@@ -17,6 +17,7 @@ struct HandleSlot {
     HandleSlot *next_discard;
     uint32_t next_free;
     std::atomic<uint32_t> generation;
+    std::atomic<Kind> kind; // Of the handle it had last; for a thread that discards.
     Wish discard;
 };
 
@@ -48,6 +49,7 @@ class Handles {
         }
         HandleSlot &slot = slots_[index];
         slot.resource = resource;
+        slot.kind.store(kind, std::memory_order_release);
         open_.add(1);
         uint32_t generation = slot.generation.load(std::memory_order_relaxed);
         return resource->handle = Id::make(kind, engine_, shard_, generation, index).value;

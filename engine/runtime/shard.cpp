@@ -336,6 +336,8 @@ ferry_status Shard::discard(Id id) noexcept {
     HandleSlot *slot = handles_.slot(id);
     if (slot == nullptr)
         return FERRY_E_BAD_HANDLE;
+    // Before its generation: if that is the handle's still, the kind is, too.
+    Kind kind = slot->kind.load(std::memory_order_acquire);
     switch (Handles::age(*slot, id)) {
     case Age::passed:
         return FERRY_OK;
@@ -344,6 +346,8 @@ ferry_status Shard::discard(Id id) noexcept {
     case Age::current:
         break;
     }
+    if (kind != id.kind())
+        return FERRY_E_BAD_HANDLE;
     if (slot->discard.ask(id.generation())) {
         discards_.push(slot);
         knock();
