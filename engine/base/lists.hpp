@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 namespace ferry {
 
@@ -48,6 +49,59 @@ template <class T, T *T::*Next> class Fifo {
   private:
     T *head_ = nullptr;
     T *tail_ = nullptr;
+};
+
+// First in, first out, and an element may leave from anywhere in the same time: thousands may be cancelled
+// together. T derives from Line<T>::Place. One thread.
+template <class T> class Line {
+  public:
+    class Place {
+        friend class Line;
+        T *next_ = nullptr;
+        T **link_ = nullptr; // What points to it; null: it stands in no line.
+    };
+
+    bool empty() const noexcept { return first_ == nullptr; }
+    uint32_t size() const noexcept { return size_; }
+    T *front() const noexcept { return first_; }
+
+    void push(T *element) noexcept {
+        link(end_, nullptr, element);
+        end_ = &element->next_;
+    }
+    void push_front(T *element) noexcept {
+        T *second = first_;
+        link(&first_, second, element);
+        (second == nullptr ? end_ : second->link_) = &element->next_;
+    }
+    // Not when empty.
+    T *pop() noexcept {
+        T *element = first_;
+        remove(element);
+        return element;
+    }
+    // False: it stood in no line.
+    bool remove(T *element) noexcept {
+        if (element->link_ == nullptr)
+            return false;
+        *element->link_ = element->next_;
+        (element->next_ == nullptr ? end_ : element->next_->link_) = element->link_;
+        element->link_ = nullptr;
+        --size_;
+        return true;
+    }
+
+  private:
+    void link(T **place, T *next, T *element) noexcept {
+        element->next_ = next;
+        element->link_ = place;
+        *place = element;
+        ++size_;
+    }
+
+    T *first_ = nullptr;
+    T **end_ = &first_;
+    uint32_t size_ = 0;
 };
 
 // Many threads push, one takes all. An element must not be pushed twice before it is taken; see the

@@ -1,5 +1,6 @@
 #include "ops/registry.hpp"
 
+#include <ferry/channel.h>
 #include <ferry/opcode.h>
 #include <ferry/status.h>
 
@@ -96,6 +97,10 @@ static ferry_status check_retry(const ferry_request &request) {
     return request.params.retry.child != nullptr ? FERRY_OK : FERRY_E_INVALID;
 }
 
+static ferry_status check_channel(const ferry_request &request) {
+    return request.params.channel.capacity > FERRY_CHANNEL_CAPACITY_MAX ? FERRY_E_LIMIT : FERRY_OK;
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static constexpr uint32_t kListener = target_bit(Kind::listener);
@@ -141,6 +146,12 @@ struct Table {
                                          .borrowed = send_borrows};
         entries[FERRY_OP_FILE_LOAD] = {
             .start = file_load, .words = 2, .check = check_load, .borrowed = load_borrows};
+        entries[FERRY_OP_CHANNEL_OPEN] = {
+            .start = channel_open, .words = 1, .opens = true, .check = check_channel};
+        entries[FERRY_OP_CHANNEL_SEND] = {.start = channel_send, .targets = kChannel, .words = 2};
+        entries[FERRY_OP_CHANNEL_RECEIVE] = {
+            .start = channel_receive, .flags = FERRY_MULTISHOT, .targets = kChannel};
+        entries[FERRY_OP_CHANNEL_FINISH] = {.start = channel_finish, .targets = kChannel};
     }
     OpTable entries = {};
 };

@@ -20,5 +20,9 @@ Operation tcp_connect(Op *op);
 Operation stream_receive(Op *op);
 Operation stream_send(Op *op);
 Operation file_load(Op *op);
+Operation channel_open(Op *op);
+Operation channel_send(Op *op);
+Operation channel_receive(Op *op);
+Operation channel_finish(Op *op);
 
 } // namespace ferry::ops

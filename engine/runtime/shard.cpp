@@ -55,6 +55,10 @@ Shard::~Shard() {
     engine_.allocator().free_array(ops_, ops_max_);
 }
 
+const Allocator &Shard::allocator() const noexcept {
+    return engine_.allocator();
+}
+
 ferry_status Shard::open() noexcept {
     const ferry_engine_options &options = engine_.options();
     ops_max_ = options.ops_max;

@@ -95,6 +95,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Engine &engine() noexcept { return engine_; }
     driver::Driver &driver() noexcept { return *driver_; }
     BlockPool &blocks() noexcept { return blocks_; }
+    const Allocator &allocator() const noexcept;
     Buffers &buffers() noexcept { return buffers_; }
     Handles &handles() noexcept { return handles_; }
     coro::WaitList &room() noexcept { return room_; }

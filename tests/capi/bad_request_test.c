@@ -8,9 +8,15 @@
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
-enum { OPCODES = 10 };
+enum { OPCODES = 14 };
 
 static char memory[16];
+
+static ferry_handle a_channel(fixture *f) {
+    ferry_request request;
+    ferry_prepare_channel_open(&request, 1);
+    return fixture_do(f, &request).handle;
+}
 
 /* One good request of each form; how many words of its parameters it names. */
 static size_t good_request(fixture *f, size_t which, ferry_request *request) {
@@ -46,9 +52,21 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     case 8:
         ferry_prepare_stream_send(request, fixture_stream(f, &peer), memory, sizeof memory);
         return 2;
-    default:
+    case 9:
         ferry_prepare_file_load(request, "/nowhere", 0);
         return 2;
+    case 10:
+        ferry_prepare_channel_open(request, 1);
+        return 1;
+    case 11:
+        ferry_prepare_channel_send(request, a_channel(f), 1, 1);
+        return 2;
+    case 12:
+        ferry_prepare_channel_receive(request, a_channel(f));
+        return 0;
+    default:
+        ferry_prepare_channel_finish(request, a_channel(f));
+        return 0;
     }
 }
 
@@ -76,8 +94,8 @@ static void unknown_opcodes(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
     static const uint16_t unknown[] = {
-        0,  FERRY_OP_POST, 7,  12,  15,  17,  31,  38,  47,     54,
-        63, 75,            84, 95,  97,  127, 128, 255, 0x7fff, 0xffff};
+        0,  FERRY_OP_POST, 7,   12,  15,     17,    31, 38, 47, 54, 63, 75, 84, 95,
+        97, 127,           128, 255, 0x7fff, 0xffff};
     ferry_request request;
     neighbour_is_well(f, &n);
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
@@ -110,12 +128,14 @@ static void flags_of_other_operations(void **state) {
         size_t which;
         uint32_t flags;
     } misplaced[] = {
-        {0, FERRY_MULTISHOT}, {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
-        {1, FERRY_MULTISHOT}, {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
-        {4, FERRY_MULTISHOT}, {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
-        {6, FERRY_MULTISHOT}, {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
-        {8, FERRY_MULTISHOT}, {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
-        {9, FERRY_COPY},      {9, FERRY_LEND},
+        {0, FERRY_MULTISHOT},  {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
+        {1, FERRY_MULTISHOT},  {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
+        {4, FERRY_MULTISHOT},  {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
+        {6, FERRY_MULTISHOT},  {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
+        {8, FERRY_MULTISHOT},  {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
+        {9, FERRY_COPY},       {9, FERRY_LEND},       {10, FERRY_MULTISHOT}, {10, FERRY_COPY},
+        {11, FERRY_COPY},      {11, FERRY_MULTISHOT}, {12, FERRY_LEND},      {12, FERRY_COPY},
+        {13, FERRY_MULTISHOT},
     };
     for (size_t i = 0; i < sizeof misplaced / sizeof misplaced[0]; i++) {
         ferry_request request;
@@ -150,7 +170,7 @@ static void reserved_and_unused_bytes(void **state) {
 static void targets_where_there_are_none(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
-    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9};
+    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9, 10};
     for (size_t i = 0; i < sizeof untargeted / sizeof untargeted[0]; i++) {
         ferry_request request;
         good_request(f, untargeted[i], &request);
@@ -231,6 +251,10 @@ static void memory_and_sizes(void **state) {
     expect_refused_somehow(f, &request, "multishot into one's own memory");
     ferry_prepare_file_load(&request, NULL, 0);
     expect_refused(f, &request, FERRY_E_INVALID, "load of NULL", 0);
+    ferry_prepare_channel_open(&request, FERRY_CHANNEL_CAPACITY_MAX + 1);
+    expect_refused(f, &request, FERRY_E_LIMIT, "too large a channel", 0);
+    request.params.channel.capacity = UINT64_C(1) << 32;
+    expect_refused(f, &request, FERRY_E_LIMIT, "far too large a channel", 0);
     neighbour_is_well(f, &n);
 }
 

@@ -111,6 +111,27 @@ static void play_a_tree(scene *s) {
     attempt(s, &root, &got);
 }
 
+static void play_a_channel(scene *s) {
+    ferry_request request;
+    ferry_completion got;
+    ferry_prepare_channel_open(&request, 1);
+    if (!attempt(s, &request, &got)) {
+        return;
+    }
+    ferry_handle channel = got.handle;
+    ferry_prepare_channel_send(&request, channel, 1, 2);
+    bool sent = attempt(s, &request, &got);
+    ferry_prepare_channel_finish(&request, channel);
+    attempt(s, &request, &got);
+    ferry_prepare_channel_receive(&request, channel);
+    request.flags = 0;
+    if (sent) {
+        attempt(s, &request, &got);
+    }
+    ferry_prepare_handle_close(&request, channel);
+    attempt(s, &request, &got);
+}
+
 static void play_operations(scene *s) {
     ferry_request request;
     ferry_completion got;
@@ -122,6 +143,7 @@ static void play_operations(scene *s) {
     attempt(s, &request, &got);
     ferry_prepare_file_load(&request, s->path, 0);
     attempt(s, &request, &got);
+    play_a_channel(s);
 
     play_a_tree(s);
 

@@ -47,6 +47,10 @@ static void every_byte_is_written(void **state) {
     assert_writes_all(ferry_prepare_stream_send(request, 5, memory, sizeof memory));
     assert_writes_all(ferry_prepare_file_load(request, "name", 6));
     assert_writes_all(ferry_prepare_file_load(request, NULL, 6));
+    assert_writes_all(ferry_prepare_channel_open(request, 7));
+    assert_writes_all(ferry_prepare_channel_send(request, 5, 6, 7));
+    assert_writes_all(ferry_prepare_channel_receive(request, 5));
+    assert_writes_all(ferry_prepare_channel_finish(request, 5));
 }
 
 static void the_fields_are_where_the_header_says(void **state) {
@@ -110,6 +114,30 @@ static void the_stream_and_file_fields_are_where_the_header_says(void **state) {
     assert_int_equal(request.params.load.size_max, 6);
 }
 
+static void the_channel_fields_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_prepare_channel_open(&request, UINT32_MAX);
+    assert_int_equal(request.opcode, FERRY_OP_CHANNEL_OPEN);
+    assert_int_equal(request.target, FERRY_NONE);
+    assert_int_equal(request.params.channel.capacity, UINT32_MAX);
+
+    ferry_prepare_channel_send(&request, 5, -6, UINT64_MAX);
+    assert_int_equal(request.opcode, FERRY_OP_CHANNEL_SEND);
+    assert_int_equal(request.target, 5);
+    assert_int_equal(request.params.message.result, -6);
+    assert_int_equal(request.params.message.data_u64, UINT64_MAX);
+
+    ferry_prepare_channel_receive(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_CHANNEL_RECEIVE);
+    assert_int_equal(request.flags, FERRY_MULTISHOT);
+    assert_int_equal(request.target, 5);
+
+    ferry_prepare_channel_finish(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_CHANNEL_FINISH);
+    assert_int_equal(request.target, 5);
+}
+
 static void null_is_ignored(void **state) {
     (void)state;
     ferry_address address = an_address();
@@ -123,6 +151,10 @@ static void null_is_ignored(void **state) {
     ferry_prepare_stream_receive_multishot(NULL, 5);
     ferry_prepare_stream_send(NULL, 5, memory, sizeof memory);
     ferry_prepare_file_load(NULL, "name", 6);
+    ferry_prepare_channel_open(NULL, 7);
+    ferry_prepare_channel_send(NULL, 5, 6, 7);
+    ferry_prepare_channel_receive(NULL, 5);
+    ferry_prepare_channel_finish(NULL, 5);
 }
 
 int main(void) {
@@ -130,6 +162,7 @@ int main(void) {
         PLAIN(every_byte_is_written),
         PLAIN(the_fields_are_where_the_header_says),
         PLAIN(the_stream_and_file_fields_are_where_the_header_says),
+        PLAIN(the_channel_fields_are_where_the_header_says),
         PLAIN(null_is_ignored),
     };
     return RUN_SUITE(tests);

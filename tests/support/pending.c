@@ -4,8 +4,10 @@
 #include <string.h>
 
 static const char *const names[PENDING_KINDS] = {
-    "timer",   "interval",     "accept one",  "accept", "connect",
-    "receive", "receive lent", "receive all", "send",   "load",
+    "timer",   "interval",     "accept one",      "accept",
+    "connect", "receive",      "receive lent",    "receive all",
+    "send",    "channel send", "channel receive", "channel receive all",
+    "load",
 };
 
 static void prepare_accept(fixture *f, ferry_request *request, uint32_t flags) {
@@ -35,6 +37,12 @@ static void prepare_send(fixture *f, ferry_request *request) {
     void *data = fixture_memory(f, FIXTURE_STUCK_SIZE);
     memset(data, 's', FIXTURE_STUCK_SIZE);
     ferry_prepare_stream_send(request, stream, data, FIXTURE_STUCK_SIZE);
+}
+
+static ferry_handle open_channel(fixture *f) {
+    ferry_request request;
+    ferry_prepare_channel_open(&request, 0);
+    return fixture_do(f, &request).handle;
 }
 
 void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
@@ -67,6 +75,16 @@ void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
         break;
     case PENDING_SEND:
         prepare_send(f, request);
+        break;
+    case PENDING_CHANNEL_SEND:
+        ferry_prepare_channel_send(request, open_channel(f), 0, 0);
+        break;
+    case PENDING_CHANNEL_RECEIVE:
+        ferry_prepare_channel_receive(request, open_channel(f));
+        request->flags = 0;
+        break;
+    case PENDING_CHANNEL_RECEIVE_ALL:
+        ferry_prepare_channel_receive(request, open_channel(f));
         break;
     case PENDING_LOAD:
         snprintf(name, sizeof name, "pending-%zu", f->fifo_count);

@@ -18,6 +18,9 @@ typedef enum pending_kind {
     PENDING_RECEIVE_LENT,
     PENDING_RECEIVE_ALL,
     PENDING_SEND,
+    PENDING_CHANNEL_SEND,
+    PENDING_CHANNEL_RECEIVE,
+    PENDING_CHANNEL_RECEIVE_ALL,
     PENDING_LOAD,
     PENDING_KINDS /* How many there are. */
 } pending_kind;

@@ -206,6 +206,11 @@ static void check_handle(referee *judge, const op_record *op, const ferry_comple
     record->open = true;
 }
 
+/* Its result and data are the sender's own words. */
+static bool brings_message(const ferry_completion *c) {
+    return c->opcode == FERRY_OP_CHANNEL_RECEIVE && c->status == FERRY_OK;
+}
+
 /* What every completion must show, whatever it is of. */
 static void check_record(referee *judge, const ferry_completion *c) {
     const uint32_t known = FERRY_MORE | FERRY_BUFFER | FERRY_REUSABLE;
@@ -222,7 +227,7 @@ static void check_record(referee *judge, const ferry_completion *c) {
     }
     if ((c->flags & FERRY_BUFFER) != 0) {
         lend(judge, c);
-    } else if (c->buffer != FERRY_NONE || c->data != NULL) {
+    } else if (c->buffer != FERRY_NONE || (c->data != NULL && !brings_message(c))) {
         complain(judge, "op %" PRIx64 ": data %p or buffer %" PRIx64 " without FERRY_BUFFER", c->op,
                  c->data, c->buffer);
     }
@@ -253,7 +258,12 @@ static bool result_fits(const op_record *op, const ferry_completion *c) {
     switch (c->opcode) {
     case FERRY_OP_NOP:
     case FERRY_OP_HANDLE_CLOSE:
+    case FERRY_OP_CHANNEL_OPEN:
+    case FERRY_OP_CHANNEL_SEND:
+    case FERRY_OP_CHANNEL_FINISH:
         return c->result == 0;
+    case FERRY_OP_CHANNEL_RECEIVE:
+        return ok ? more == multishot : !more && c->result == 0;
     case FERRY_OP_TIMER:
         return !ok || (c->result >= 1 && (multishot || c->result == 1) && more == multishot);
     case FERRY_OP_TCP_LISTEN:

@@ -15,6 +15,8 @@ struct Letter {
     uint32_t number = 0;
 };
 
+struct Waiting : ferry::Line<Waiting>::Place {};
+
 using Fifo = ferry::Fifo<Letter, &Letter::next>;
 using Mailbox = ferry::Mailbox<Letter, &Letter::next>;
 
@@ -85,6 +87,49 @@ void fifo_agrees_with_a_deque(void **) {
         assert_int_equal(fifo.empty(), model.empty());
         if (!model.empty()) {
             assert_ptr_equal(fifo.front(), model.front());
+        }
+    }
+}
+
+// ---- Line ---------------------------------------------------------------------------------------
+
+void line_gives_in_order(void **) {
+    ferry::Line<Waiting> line;
+    Waiting waiting[4];
+    assert_true(line.empty());
+    line.push(&waiting[1]);
+    line.push(&waiting[2]);
+    line.push_front(&waiting[0]);
+    line.push(&waiting[3]);
+    assert_int_equal(line.size(), 4);
+    for (Waiting &element : waiting)
+        assert_ptr_equal(line.pop(), &element);
+    assert_true(line.empty());
+    line.push_front(&waiting[0]);
+    line.push(&waiting[1]);
+    assert_ptr_equal(line.pop(), &waiting[0]);
+    assert_ptr_equal(line.pop(), &waiting[1]);
+}
+
+void line_removes_at_every_place(void **) {
+    for (size_t count = 1; count <= 4; ++count) {
+        for (size_t at = 0; at < count; ++at) {
+            ferry::Line<Waiting> line;
+            Waiting waiting[4];
+            Waiting last;
+            for (size_t i = 0; i < count; ++i)
+                line.push(&waiting[i]);
+            assert_true(line.remove(&waiting[at]));
+            assert_false(line.remove(&waiting[at]));
+            assert_int_equal(line.size(), count - 1);
+            line.push(&last);
+            for (size_t i = 0; i < count; ++i) {
+                if (i != at)
+                    assert_ptr_equal(line.pop(), &waiting[i]);
+            }
+            assert_ptr_equal(line.pop(), &last);
+            assert_false(line.remove(&last));
+            assert_true(line.empty());
         }
     }
 }
@@ -215,6 +260,8 @@ int main(int argc, char **argv) {
     const CMUnitTest tests[] = {
         UNIT_TEST(fifo_gives_in_the_order_it_took),
         UNIT_TEST(fifo_removes_at_every_place),
+        UNIT_TEST(line_gives_in_order),
+        UNIT_TEST(line_removes_at_every_place),
         UNIT_TEST(fifo_agrees_with_a_deque),
         UNIT_TEST(mailbox_gives_in_the_order_it_took),
         UNIT_TEST(mailbox_loses_nothing_of_four_threads),

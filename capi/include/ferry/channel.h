@@ -46,8 +46,10 @@ FERRY_API void ferry_prepare_channel_send(ferry_request *request, ferry_handle c
 
 /**
  * Describe taking messages, multishot: each comes as a completion with FERRY_MORE. Clear
- * FERRY_MULTISHOT in the request's flags to take just one. When the queue's ring is full, messages stay in the
- * channel.
+ * FERRY_MULTISHOT in the request's flags to take just one. Several receives take turns.
+ *
+ * A message stays in the channel until its completion is in the queue: when the queue's ring is full, or the
+ * receive ends early, another receive gets it.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  channel  From @ref ferry_prepare_channel_open.
