@@ -274,6 +274,31 @@ def bench_cross(runner):
                notes="libuv: one way only")
 
 
+def bench_channel(runner):
+    count = 1000000 if runner.quick else 5000000
+    core = runner.server_core
+
+    def per_message(sample):
+        return sample["elapsed_ns"] / sample["count"]
+
+    def million(sample):
+        return per_second(sample) / 1e3
+
+    samples = runner.interleave({
+        "mutex": lambda: runner.measure(core, "channel_condvar", "one", count),
+        "one thread": lambda: runner.measure(core, "channel_ferry", "one", count)})
+    runner.add("channel x 64", "one thread", samples, per_message, "ns", peer="mutex",
+               notes="peer: mutex and condition variables, uncontended")
+    samples = runner.interleave({
+        "mutex": lambda: runner.measure(None, "channel_condvar", "threads", count),
+        "inline": lambda: runner.measure(None, "channel_ferry", "inline", count),
+        "reaped": lambda: runner.measure(None, "channel_ferry", "reap", count)})
+    runner.add("channel x 32", "inline", samples, million, "million/s", peer="mutex",
+               notes="thread to thread; peer: one lock a batch")
+    runner.add("channel x 32", "reaped", samples, million, "million/s", peer="mutex",
+               notes="three threads: producer, engine, consumer")
+
+
 def bench_timers(runner):
     count = 1000000
     core = runner.server_core
@@ -363,6 +388,7 @@ BENCHES = {
     "nop": bench_nop,
     "trace": bench_trace,
     "cross": bench_cross,
+    "channel": bench_channel,
     "timers": bench_timers,
     "idle": bench_idle,
 }
