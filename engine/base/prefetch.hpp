@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace ferry {
 
@@ -24,9 +25,10 @@ inline void prefetch_to_write(const void *memory) noexcept {
 }
 
 inline void prefetch(const void *memory, size_t size) noexcept {
-    const char *line = static_cast<const char *>(memory);
+    // As a number: there may be nothing, and what lies behind nothing is no pointer.
+    auto begin = reinterpret_cast<uintptr_t>(memory);
     for (size_t at = 0; at < size; at += 64)
-        prefetch(line + at);
+        prefetch(reinterpret_cast<const void *>(begin + at));
 }
 
 } // namespace ferry

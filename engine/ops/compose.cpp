@@ -1,4 +1,5 @@
 // Compositions: chain, all, race, retry. Four coroutines over starting children and waiting for them.
+#include "base/saturating.hpp"
 #include "ops/registry.hpp"
 #include "ops/waits.hpp"
 #include "runtime/engine.hpp"

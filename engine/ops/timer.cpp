@@ -31,6 +31,9 @@ Operation timer(Op *op) {
             auto expiries = static_cast<int64_t>(late / interval + 1);
             if (op->shard().emit(op, Ending{.result = expiries})) {
                 expiry = next_after(expiry, static_cast<uint64_t>(expiries), interval);
+                // An interval shorter than this takes would never let it end.
+                if (op->interrupted != 0)
+                    co_return interrupted(op);
                 break;
             }
             co_await room(op);

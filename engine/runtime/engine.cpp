@@ -1,6 +1,7 @@
 #include "runtime/engine.hpp"
 
 #include "base/assert.hpp"
+#include "base/saturating.hpp"
 #include "runtime/shard.hpp"
 
 #include <ferry/status.h>
@@ -207,7 +208,9 @@ ferry_status Engine::descriptor(int32_t *fd) noexcept {
     if (shards_[0]->driver().descriptor() < 0)
         return FERRY_E_UNSUPPORTED; // A driver without one.
     descriptor_wanted_ = true;
+    running_ = true; // It is a turn: a callback in it must not begin another one.
     shards_[0]->settle_for_descriptor();
+    running_ = false;
     // Whatever was submitted before must be found by the first run.
     shards_[0]->nudge();
     *fd = shards_[0]->driver().descriptor();

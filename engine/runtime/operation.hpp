@@ -71,9 +71,4 @@ using OpTable = OpSpec[kOpcodes];
 // Opcode, flags and unused bytes of a request.
 ferry_status check_record(const ferry_request &request, const OpTable &operations) noexcept;
 
-// Times from now on, which never wrap.
-constexpr uint64_t add_saturating(uint64_t time, uint64_t duration) {
-    return duration < UINT64_MAX - 1 - time ? time + duration : UINT64_MAX - 1;
-}
-
 } // namespace ferry

@@ -1,5 +1,6 @@
 #include "runtime/queue.hpp"
 
+#include "base/saturating.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/shard.hpp"
 
@@ -292,7 +293,7 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         count = max;
     if (count > INT32_MAX)
         count = INT32_MAX;
-    uint64_t end = budget_ns != 0 ? os::now_ns() + budget_ns : 0;
+    uint64_t end = budget_ns != 0 ? add_saturating(os::now_ns(), budget_ns) : 0;
     uint32_t done = 0;
     dispatcher_.store(os::thread_self(), std::memory_order_relaxed);
     engine_.count_dispatch(1);
@@ -347,6 +348,14 @@ ferry_status Queue::retire(bool stopped) noexcept {
             return FERRY_E_BUSY;
     }
     alive_.store(false, std::memory_order_release);
+    {
+        // Nobody will ever reap what was held back; its slots are free all the same.
+        SpinGuard guard(lock_);
+        while (!held_.empty()) {
+            auto *op = static_cast<Op *>(held_.pop());
+            op->shard().free_held(op);
+        }
+    }
     // Whoever took the arm is about to signal, or has.
     while (signals() && armed_.exchange(0, std::memory_order_seq_cst) == 0 &&
            signaled_.load(std::memory_order_acquire) == 0)

@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "base/prefetch.hpp"
+#include "base/saturating.hpp"
 #include "driver/make.hpp"
 #include "runtime/channel.hpp"
 #include "runtime/engine.hpp"
@@ -240,13 +241,13 @@ void Shard::end_sleep(Op *op) noexcept {
 void Shard::set_budget(uint64_t budget_ns) noexcept {
     budget_ns_ = budget_ns;
     out_of_time_ = false;
-    budget_end_ns_ = budget_ns != 0 ? now_ns() + budget_ns : 0;
+    budget_end_ns_ = budget_ns != 0 ? add_saturating(now_ns(), budget_ns) : 0;
 }
 
 bool Shard::out_of_budget() noexcept {
     uint64_t now = now_ns();
     if (budget_end_ns_ == 0)
-        budget_end_ns_ = now + budget_ns_; // The wait is over, the work begins.
+        budget_end_ns_ = add_saturating(now, budget_ns_); // The wait is over, the work begins.
     return now >= budget_end_ns_;
 }
 
@@ -298,6 +299,8 @@ ferry_status Shard::cancel(Id id) noexcept {
         break;
     }
     if (os::thread_self() == thread()) {
+        if (!op.live)
+            drain_inbox(); // It may be on its way in.
         if (!op.live)
             return FERRY_E_UNKNOWN;
         if (local_cancel_count_ == kLocalCancels)
@@ -460,18 +463,22 @@ void Shard::enter(Op *op) noexcept {
     trace(FERRY_TRACE_BEGIN, op);
 }
 
-static uint64_t next_id(Op *op, const Op *ops) {
-    uint32_t generation = (op->generation.load(std::memory_order_relaxed) + 1) & kGenerationMask;
-    op->generation.store(generation, std::memory_order_release);
-    return uint64_t{generation} << kSlotBits | static_cast<uint64_t>(op - ops);
+static uint64_t slot_id(const Op &op, const Op *ops) {
+    return uint64_t{op.generation.load(std::memory_order_relaxed)} << kSlotBits |
+           static_cast<uint64_t>(&op - ops);
+}
+
+void Shard::outdate(Op *op) noexcept {
+    uint32_t generation = op->generation.load(std::memory_order_relaxed);
+    op->generation.store((generation + 1) & kGenerationMask, std::memory_order_release);
 }
 
 void Shard::free_slot(Op *op) noexcept {
-    give_slot(next_id(op, ops_));
+    give_slot(slot_id(*op, ops_));
 }
 
 void Shard::free_held(Op *op) noexcept {
-    uint64_t id = next_id(op, ops_);
+    uint64_t id = slot_id(*op, ops_);
     intake_.give(&id, 1);
 }
 
@@ -501,8 +508,7 @@ static ferry_completion completion_of(const Op &op, uint64_t id, const Ending &w
 }
 
 uint64_t Shard::id_of(const Op &op) const noexcept {
-    return public_id(uint64_t{op.generation.load(std::memory_order_relaxed)} << kSlotBits |
-                     static_cast<uint64_t>(&op - ops_));
+    return public_id(slot_id(op, ops_));
 }
 
 const OpSpec &Shard::spec(const Op &op) const noexcept {
@@ -582,6 +588,7 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
         return;
     }
     ferry_completion completion = completion_of(*op, id_of(*op), how, 0);
+    outdate(op); // A cancel comes too late from now on, also while the completion is held back.
     Queue &queue = *op->queue;
     completed_.add(1);
     if (queue.is_inline()) {

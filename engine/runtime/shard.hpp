@@ -177,6 +177,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void call(ferry_completion_fn callback, const ferry_completion &completion,
               void *user_data) noexcept;
     void touch(Queue &queue) noexcept;
+    static void outdate(Op *op) noexcept;
     void free_slot(Op *op) noexcept;
     void flush_freed(uint32_t keep) noexcept;
     void flush() noexcept;

@@ -2,6 +2,7 @@
 //
 // On the shard's own thread a request goes straight into its slot; from elsewhere through the inbox, as
 // many of one call's requests at once as go to the same shard.
+#include "base/saturating.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/shard.hpp"
 

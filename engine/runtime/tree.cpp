@@ -1,6 +1,7 @@
 #include "runtime/tree.hpp"
 
 #include "base/allocator.hpp"
+#include "base/saturating.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/shard.hpp"
 

@@ -80,6 +80,14 @@ static void dispatch_keeps_its_budget(void **state) {
     }
 }
 
+static void the_longest_budget_is_none(void **state) {
+    fixture *f = fixture_open(state);
+    calls c = {.f = f, .queue = f->queue};
+    submit_calls(&c, 5, count_call);
+    run_until_idle(f);
+    assert_int_equal(ferry_queue_dispatch(f->queue, 0, FERRY_FOREVER), 5);
+}
+
 static void dispatch_drops_what_has_no_callback(void **state) {
     fixture *f = fixture_open(state);
     ferry_completion out;
@@ -173,6 +181,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_HOST(dispatch_calls_on_this_thread),
         ON_HOST(dispatch_keeps_its_budget),
+        ON_HOST(the_longest_budget_is_none),
         ON_HOST(dispatch_drops_what_has_no_callback),
         ON_HOST(what_nobody_is_told_of_is_given_back),
         ON_HOST(dispatch_within_a_callback_is_busy),

@@ -79,6 +79,25 @@ static void too_late_for_what_has_ended(void **state) {
     }
 }
 
+static void too_late_for_what_is_held_back(void **state) {
+    ferry_queue_options options = {.capacity = 1};
+    fixture *f = fixture_open_with(state, NULL, &options);
+    ferry_request requests[3];
+    ferry_op ops[3];
+    for (int i = 0; i < 3; i++) {
+        ferry_prepare_nop(&requests[i]);
+    }
+    fixture_submit_all(f, requests, 3, ops);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    /* The ring has a single place; all three have ended. */
+    for (int i = 0; i < 3; i++) {
+        assert_status(referee_cancel(f->judge, f->queue, ops[i]), FERRY_E_TOO_LATE);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_status(fixture_final(f, ops[i]).status, FERRY_OK);
+    }
+}
+
 static void unknown_for_what_never_was(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
@@ -149,6 +168,26 @@ static void any_thread_may_cancel(void **state) {
         pending_expect(kind, c.status, FERRY_OK);
         pending_expect(kind, final.status, FERRY_E_CANCELED);
     }
+}
+
+static void *submit_elsewhere(void *argument) {
+    canceler *c = argument;
+    ferry_request request;
+    ferry_prepare_timer(&request, HOUR, 0);
+    c->op = fixture_submit(c->f, &request);
+    return NULL;
+}
+
+/* The thread that runs the loop cancels what it has not seen yet. */
+static void while_it_is_on_its_way_in(void **state) {
+    fixture *f = fixture_open(state);
+    canceler c = {.f = f};
+    pthread_t thread;
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    REQUIRE(pthread_create(&thread, NULL, submit_elsewhere, &c) == 0);
+    pthread_join(thread, NULL);
+    assert_status(referee_cancel(f->judge, f->queue, c.op), FERRY_OK);
+    assert_status(fixture_final(f, c.op).status, FERRY_E_CANCELED);
 }
 
 /* Whichever comes first, the cancel or the end: one final completion, and a status that fits. */
@@ -237,6 +276,8 @@ int main(void) {
         ON_EACH_SHARDS(twice_is_once),
         ON_EACH_SHARDS(what_can_go_on_says_so),
         ON_EVERY_DRIVE(too_late_for_what_has_ended),
+        ON_HOST(too_late_for_what_is_held_back),
+        ON_HOST(while_it_is_on_its_way_in),
         ON_EACH_SHARDS(unknown_for_what_never_was),
         ON_EACH_SHARDS(another_engines_op_is_unknown),
         ON_EACH_SHARDS(any_queue_of_the_engine_will_do),

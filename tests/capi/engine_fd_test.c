@@ -114,12 +114,50 @@ static void the_engines_descriptor_tells_of_what_a_budget_left(void **state) {
     }
 }
 
+typedef struct reentry {
+    fixture *f;
+    int calls;
+    ferry_status run;
+    ferry_status shutdown;
+    ferry_status descriptor;
+} reentry;
+
+static void enter_again(const ferry_completion *completion, void *user_data) {
+    reentry *r = user_data;
+    int32_t fd;
+    referee_note_completion(r->f->judge, completion);
+    r->calls++;
+    r->run = ferry_engine_run(r->f->engine, 0, 0, NULL);
+    r->shutdown = ferry_engine_shutdown(r->f->engine, 0);
+    r->descriptor = ferry_engine_fd(r->f->engine, &fd);
+}
+
+static void a_callback_within_it_is_within_a_turn(void **state) {
+    fixture *f = fixture_open(state);
+    reentry r = {.f = f};
+    ferry_request request;
+    int32_t fd;
+    /* The thread is the engine's from here on. */
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    ferry_prepare_nop(&request);
+    request.callback = enter_again;
+    request.user_data = &r;
+    assert_status(referee_submit(f->judge, f->queue, &request, 1, NULL, NULL), FERRY_OK);
+    assert_status(ferry_engine_fd(f->engine, &fd), FERRY_OK);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    assert_int_equal(r.calls, 1);
+    assert_status(r.run, FERRY_E_BUSY);
+    assert_status(r.shutdown, FERRY_E_BUSY);
+    assert_status(r.descriptor, FERRY_E_BUSY);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_HOST(the_engines_descriptor_tells_of_timers),
         ON_HOST(the_engines_descriptor_tells_of_other_threads),
         ON_HOST(the_engines_descriptor_tells_of_sockets_and_files),
         ON_HOST(the_engines_descriptor_tells_of_what_a_budget_left),
+        TEST_ON(a_callback_within_it_is_within_a_turn, host_inline),
     };
     return RUN_SUITE(tests);
 }

@@ -287,6 +287,23 @@ static void a_budget_leaves_work_and_says_so(void **state) {
     assert_int_equal(report.left, 0);
 }
 
+static void the_longest_budget_is_none(void **state) {
+    fixture *f = fixture_open(state);
+    static const uint64_t budgets[] = {FERRY_FOREVER, FERRY_FOREVER - 1, (uint64_t)INT64_MAX + 1};
+    ferry_run_report report = {.struct_size = sizeof report};
+    ferry_request request;
+    ferry_prepare_nop(&request);
+    for (size_t i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
+        for (int j = 0; j < 10; j++) {
+            fixture_submit(f, &request);
+        }
+        assert_status(ferry_engine_run(f->engine, 0, budgets[i], &report), FERRY_OK);
+        assert_int_equal(report.completed, 10);
+        assert_int_equal(report.left, 0);
+        assert_int_equal(report.overrun_ns, 0);
+    }
+}
+
 /* --- Looking inside ------------------------------------------------------------------------ */
 
 static void info_tells_what_there_is(void **state) {
@@ -354,6 +371,7 @@ int main(void) {
         ON_HOST(dispatched_callbacks_may_not_either),
         ON_HOST(the_report_counts),
         ON_HOST(a_budget_leaves_work_and_says_so),
+        ON_HOST(the_longest_budget_is_none),
         ON_EVERY_DRIVE(info_tells_what_there_is),
         ON_EACH_SHARDS(info_wants_a_size),
         ON_EACH_SHARDS(info_stays_within_its_size),

@@ -237,6 +237,20 @@ static void completions_may_be_left_behind_after_shutdown(void **state) {
     assert_status(ferry_queue_destroy(queue), FERRY_OK);
 }
 
+static void what_was_held_back_is_not_in_flight_for_ever(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, 1);
+    ferry_request request;
+    ferry_prepare_timer(&request, HOUR, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_status(ferry_queue_submit(queue, &request, 1, NULL, NULL), FERRY_OK);
+    }
+    fixture_shutdown(f);
+    assert_int_equal(fixture_info(f).ops_in_flight, 2);
+    assert_status(ferry_queue_destroy(queue), FERRY_OK);
+    assert_int_equal(fixture_info(f).ops_in_flight, 0);
+}
+
 static void many_queues_come_and_go(void **state) {
     fixture *f = fixture_open(state);
     ferry_op op;
@@ -273,6 +287,7 @@ int main(void) {
         ON_HOST(a_queue_in_use_is_not_destroyed),
         ON_EACH_SHARDS(a_destroyed_queue_is_stale),
         ON_EACH_SHARDS(completions_may_be_left_behind_after_shutdown),
+        ON_EACH_SHARDS(what_was_held_back_is_not_in_flight_for_ever),
         ON_EACH_SHARDS(many_queues_come_and_go),
     };
     return RUN_SUITE(tests);

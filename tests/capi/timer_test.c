@@ -205,6 +205,25 @@ static void a_deadline_bounds_an_interval(void **state) {
     assert_true(expiries >= 1);
 }
 
+/* It expires more often than anybody can be told, also while it is being ended. */
+static void the_shortest_interval_can_be_ended(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_request request;
+    ferry_prepare_timer(&request, 1, 1);
+    ferry_op canceled = fixture_submit(f, &request);
+    request.deadline_ns = 2 * MS;
+    ferry_op bounded = fixture_submit(f, &request);
+    fixture_linger(f, MS);
+    fixture_cancel(f, canceled);
+    assert_status(fixture_final(f, canceled).status, FERRY_E_CANCELED);
+    assert_status(fixture_final(f, bounded).status, FERRY_E_TIMED_OUT);
+    request.deadline_ns = 0;
+    ferry_op endless = fixture_submit(f, &request);
+    fixture_linger(f, MS);
+    fixture_shutdown(f);
+    assert_status(fixture_final(f, endless).status, FERRY_E_SHUTDOWN);
+}
+
 static void a_later_deadline_does_nothing(void **state) {
     fixture *f = fixture_open(state);
     ferry_request request;
@@ -244,6 +263,7 @@ int main(void) {
         ON_EVERY_DRIVE(cancel_ends_it),
         ON_EVERY_DRIVE(a_deadline_ends_it),
         ON_EVERY_DRIVE(a_deadline_bounds_an_interval),
+        ON_EVERY_DRIVE(the_shortest_interval_can_be_ended),
         ON_EACH_SHARDS(a_later_deadline_does_nothing),
         ON_EACH_SHARDS(the_longest_delay_does_not_overflow),
     };

@@ -113,11 +113,12 @@ FERRY_API ferry_status ferry_engine_run(ferry_engine *engine, uint64_t wait_ns, 
 /**
  * A descriptor for a host-driven engine inside a foreign loop: readable when @ref ferry_engine_run has
  * something to do, timers included. Only for poll, epoll, select: never read, write or close it.
+ * The call is a turn of its own, as a run without a wait: inline callbacks may come within it.
  *
  * @param[in]  engine  A host-driven engine.
  * @param[out] fd_out  The descriptor, the engine's; -1 on failure. @borrowed
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (own threads), FERRY_E_WRONG_THREAD,
- *   FERRY_E_FORKED, FERRY_E_SHUTDOWN.
+ *   FERRY_E_BUSY (from a callback), FERRY_E_FORKED, FERRY_E_SHUTDOWN.
  * @threads engine  @since API 1
  */
 FERRY_API ferry_status ferry_engine_fd(ferry_engine *engine, int32_t *fd_out);
