@@ -2,6 +2,8 @@
 #include "ops/registry.hpp"
 #include "ops/waits.hpp"
 
+#include <utility>
+
 namespace ferry::ops {
 
 // How long an accept waits before it looks again for a descriptor or a handle.
@@ -27,26 +29,55 @@ static bool passes(int32_t status) {
            status == FERRY_E_NO_MEMORY;
 }
 
-// One connection into the shard's handles, or why not.
-static Ending accepted(Op *op, driver::Socket &listener) {
-    if (listener.accept.outcome.status != FERRY_OK)
-        return failure(op, listener.accept.outcome);
-    uint64_t handle = op->shard().handles().add(listener.accept.socket, Kind::stream);
-    return {.handle = handle};
-}
+namespace {
+
+// A connection that was accepted and has no handle yet: the last one may have gone to somebody else
+// while the accept waited. Nobody knows of it, so it is closed with the operation.
+class Nameless {
+  public:
+    explicit Nameless(Shard &shard) : shard_(shard) {}
+    ~Nameless() {
+        if (socket_ != nullptr)
+            shard_.driver().close(*socket_);
+    }
+    Nameless(const Nameless &) = delete;
+    Nameless &operator=(const Nameless &) = delete;
+
+    bool there() const noexcept { return socket_ != nullptr; }
+
+    Ending take(const Op *op, const driver::Socket &listener) noexcept {
+        if (listener.accept.outcome.status != FERRY_OK)
+            return failure(op, listener.accept.outcome);
+        socket_ = listener.accept.socket;
+        return name();
+    }
+    Ending name() noexcept {
+        if (shard_.handles().full())
+            return {.status = FERRY_E_NO_HANDLES};
+        return {.handle = shard_.handles().add(std::exchange(socket_, nullptr), Kind::stream)};
+    }
+
+  private:
+    Shard &shard_;
+    driver::Socket *socket_ = nullptr;
+};
+
+} // namespace
 
 Operation tcp_accept(Op *op) {
     Hold hold(op);
     if (int32_t status = hold.read(op))
         co_return Ending{.status = status};
     bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
-    Handles &handles = op->shard().handles();
+    Nameless connection(op->shard());
     bool told = false; // That there is no room for a connection.
     for (;;) {
         Ending what = {.status = FERRY_E_NO_HANDLES};
-        if (!handles.full()) {
+        if (connection.there()) {
+            what = connection.name();
+        } else if (!op->shard().handles().full()) {
             co_await AcceptWait(op, hold.socket());
-            what = accepted(op, hold.socket());
+            what = connection.take(op, hold.socket());
         }
         if (op->interrupted != 0 && what.status != FERRY_OK)
             co_return interrupted(op);
@@ -60,8 +91,10 @@ Operation tcp_accept(Op *op) {
             co_await room(op);
             if (op->interrupted == 0)
                 continue;
-            if (what.handle != 0)
-                op->shard().close(*handles.slot(Id{what.handle}), nullptr);
+            // Shutdown, or a host that guessed its handle, may have closed it already.
+            HandleSlot *slot;
+            if (what.handle != 0 && op->shard().look_up(what.handle, &slot) == FERRY_OK)
+                op->shard().close(*slot, nullptr);
             co_return interrupted(op);
         }
         told = what.handle == 0;

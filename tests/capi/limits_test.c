@@ -156,6 +156,58 @@ static void accept_pauses_without_handles(void **state) {
     }
 }
 
+/* The last handle goes to somebody else while the accept waits for a connection. */
+static void accept_without(fixture *f, bool multishot) {
+    uint16_t port;
+    ferry_handle listener = fixture_listen(f, &port);
+    uint16_t other_port;
+    int other = fixture_keep(f, peer_listen(&other_port));
+    ferry_request request;
+    ferry_prepare_tcp_accept(&request, listener);
+    request.flags = multishot ? FERRY_MULTISHOT : 0;
+    ferry_op op = fixture_submit(f, &request);
+    fixture_linger(f, 2 * MS);
+    ferry_address address = loopback(other_port);
+    ferry_prepare_tcp_connect(&request, &address);
+    ferry_completion connected = fixture_do(f, &request);
+    assert_status(connected.status, FERRY_OK);
+    fixture_keep(f, peer_accept(other));
+    int peer = fixture_keep(f, peer_connect(port));
+    ferry_completion report = fixture_next(f, op);
+    assert_status(report.status, FERRY_E_NO_HANDLES);
+    if (!multishot) {
+        assert_int_equal(report.flags, FERRY_REUSABLE);
+        assert_true(peer_sees_end(peer));
+        return;
+    }
+    assert_int_equal(report.flags, FERRY_MORE);
+    /* It was not lost. */
+    fixture_close_handle(f, connected.handle);
+    ferry_completion accepted = fixture_next(f, op);
+    assert_status(accepted.status, FERRY_OK);
+    peer_send(peer, "x", 1);
+    char *byte = fixture_memory(f, 1);
+    ferry_prepare_stream_receive(&request, accepted.handle, byte, 1);
+    assert_int_equal(fixture_do(f, &request).result, 1);
+    assert_int_equal(*byte, 'x');
+    /* A second one finds no handle when it ends. */
+    fixture_keep(f, peer_connect(port));
+    fixture_linger(f, 2 * MS);
+    fixture_cancel(f, op);
+    assert_status(fixture_final(f, op).status, FERRY_E_CANCELED);
+    assert_info(f, handles_open, 2);
+}
+
+static void the_last_handle_may_go_to_another(void **state) {
+    ferry_engine_options few = {.handles_max = 2};
+    accept_without(fixture_open_with(state, &few, NULL), true);
+}
+
+static void the_last_handle_may_go_to_another_than_a_single_accept(void **state) {
+    ferry_engine_options few = {.handles_max = 2};
+    accept_without(fixture_open_with(state, &few, NULL), false);
+}
+
 /* --- Lent bytes ---------------------------------------------------------------------------- */
 
 typedef struct sender {
@@ -263,6 +315,10 @@ int main(void) {
         TEST_ON(handles_are_counted, one),
         TEST_ON(accept_pauses_without_handles, host),
         TEST_ON(accept_pauses_without_handles, one),
+        TEST_ON(the_last_handle_may_go_to_another, host),
+        TEST_ON(the_last_handle_may_go_to_another, one),
+        TEST_ON(the_last_handle_may_go_to_another_than_a_single_accept, host),
+        TEST_ON(the_last_handle_may_go_to_another_than_a_single_accept, one),
         ON_EACH_SHARDS(receives_pause_when_all_is_lent),
         ON_EACH_SHARDS(a_single_receive_waits_for_a_buffer),
     };

@@ -170,6 +170,28 @@ static void a_full_ring_pauses_an_accept(void **state) {
     assert_info(f, handles_open, 1 + 3 * SMALL);
 }
 
+/* It holds a connection that nobody has been told of. */
+static void a_paused_accept_ends_with_the_engine(void **state) {
+    ferry_queue_options small = {.capacity = 1};
+    fixture *f = fixture_open_with(state, NULL, &small);
+    uint16_t port;
+    ferry_request request;
+    ferry_prepare_tcp_accept(&request, fixture_listen(f, &port));
+    fixture_submit(f, &request);
+    for (int i = 0; i < 4; i++) {
+        fixture_keep(f, peer_connect(port));
+    }
+    while (fixture_info(f).handles_open < 3) {
+        if (f->drive->shards == 0) {
+            assert_status(ferry_engine_run(f->engine, MS, 0, NULL), FERRY_OK);
+        } else {
+            sleep_ns(MS);
+        }
+    }
+    fixture_shutdown(f);
+    assert_int_equal(fixture_info(f).handles_open, 0);
+}
+
 static void a_paused_receive_can_be_canceled(void **state) {
     ferry_queue_options small = {.capacity = 1};
     fixture *f = fixture_open_with(state, NULL, &small);
@@ -251,6 +273,7 @@ int main(void) {
         ON_HOST(held_finals_are_not_overtaken),
         ON_HOST(a_full_ring_pauses_a_receive),
         ON_HOST(a_full_ring_pauses_an_accept),
+        ON_EACH_SHARDS(a_paused_accept_ends_with_the_engine),
         ON_HOST(a_paused_receive_can_be_canceled),
         ON_EACH_SHARDS(a_posted_message_arrives),
         TEST_ON(a_posted_message_arrives, host_mapped),
