@@ -12,12 +12,12 @@
 using namespace ferry;
 
 static ferry_status check_options(ferry_engine_options *options) {
-    if (options->flags != 0)
+    if (options->flags != 0 || options->reserved != 0)
         return FERRY_E_UNSUPPORTED;
     bool hook = options->allocate != nullptr;
     if (options->shards > kShardsMax || options->ops_max > kSlotsMax ||
         options->handles_max > kSlotsMax || options->workers_max > 256 ||
-        hook != (options->free != nullptr))
+        options->name_workers_max > 256 || hook != (options->free != nullptr))
         return FERRY_E_INVALID;
     if (options->buffer_bytes_max != 0 && options->buffer_bytes_max < 65536)
         return FERRY_E_INVALID;
@@ -27,6 +27,8 @@ static ferry_status check_options(ferry_engine_options *options) {
         options->handles_max = 65536;
     if (options->workers_max == 0)
         options->workers_max = 4;
+    if (options->name_workers_max == 0)
+        options->name_workers_max = 4;
     if (options->buffer_bytes_max == 0)
         options->buffer_bytes_max = uint64_t{256} << 20;
     return FERRY_OK;

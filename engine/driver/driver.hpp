@@ -192,7 +192,8 @@ class Host {
 // What a driver is made from.
 struct Environment {
     Host &host;
-    WorkerPool &workers;
+    WorkerPool &workers; // For files.
+    WorkerPool &names;   // For names, so that neither waits for the other.
     const Allocator &allocator;
     BlockPool &blocks;
 };

@@ -20,7 +20,7 @@ bool WorkerPool::grow() noexcept {
         if (threads_ == nullptr)
             return false;
     }
-    if (!threads_[started_].start("ferry-worker", entry, this))
+    if (!threads_[started_].start(name_, entry, this))
         return false;
     ++started_;
     ++alive_;

@@ -35,8 +35,9 @@ struct Job {
 
 class WorkerPool {
   public:
-    WorkerPool(const Allocator &allocator, uint32_t threads_max)
-        : allocator_(allocator), threads_max_(threads_max) {}
+    // name: what its threads are called; at most 15 characters, static.
+    WorkerPool(const Allocator &allocator, uint32_t threads_max, const char *name = "ferry-worker")
+        : allocator_(allocator), threads_max_(threads_max), name_(name) {}
     ~WorkerPool();
 
     // False: no thread could be started and there is none.
@@ -73,6 +74,7 @@ class WorkerPool {
 
     const Allocator &allocator_;
     const uint32_t threads_max_;
+    const char *const name_;
     std::mutex mutex_;
     std::condition_variable work_arrived_; // For idle threads, one for each call.
     std::condition_variable watch_over_;   // For the one that watches.

@@ -1,6 +1,7 @@
 #include "ops/registry.hpp"
 
 #include <ferry/channel.h>
+#include <ferry/name.h>
 #include <ferry/opcode.h>
 #include <ferry/status.h>
 
@@ -101,6 +102,24 @@ static ferry_status check_channel(const ferry_request &request) {
     return request.params.channel.capacity > FERRY_CHANNEL_CAPACITY_MAX ? FERRY_E_LIMIT : FERRY_OK;
 }
 
+static ferry_status check_name(const char *name) {
+    if (name == nullptr || name[0] == '\0')
+        return FERRY_E_INVALID;
+    return strnlen(name, FERRY_NAME_MAX + 1) > FERRY_NAME_MAX ? FERRY_E_NAME_TOO_LONG : FERRY_OK;
+}
+
+static ferry_status check_resolve(const ferry_request &request) {
+    const ferry_resolve_params &resolve = request.params.resolve;
+    bool known =
+        resolve.family == 0 || resolve.family == FERRY_IPV4 || resolve.family == FERRY_IPV6;
+    return known && resolve.port <= 65535 ? check_name(resolve.name) : FERRY_E_INVALID;
+}
+
+static const void *resolve_borrows(const ferry_request &request, size_t *size) {
+    *size = std::strlen(request.params.resolve.name) + 1;
+    return request.params.resolve.name;
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static constexpr uint32_t kListener = target_bit(Kind::listener);
@@ -152,6 +171,8 @@ struct Table {
         entries[FERRY_OP_CHANNEL_RECEIVE] = {
             .start = channel_receive, .flags = FERRY_MULTISHOT, .targets = kChannel};
         entries[FERRY_OP_CHANNEL_FINISH] = {.start = channel_finish, .targets = kChannel};
+        entries[FERRY_OP_NAME_RESOLVE] = {
+            .start = name_resolve, .words = 2, .check = check_resolve, .borrowed = resolve_borrows};
     }
     OpTable entries = {};
 };

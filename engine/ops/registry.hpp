@@ -24,5 +24,6 @@ Operation channel_open(Op *op);
 Operation channel_send(Op *op);
 Operation channel_receive(Op *op);
 Operation channel_finish(Op *op);
+Operation name_resolve(Op *op);
 
 } // namespace ferry::ops

@@ -63,6 +63,8 @@ using ConnectWait =
     PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect, &Driver::cancel_connect>;
 using LoadWait =
     PrimitiveWait<driver::FileLoad, nullptr, &Driver::start_load, &Driver::cancel_load>;
+using ResolveWait =
+    PrimitiveWait<driver::Resolve, nullptr, &Driver::start_resolve, &Driver::cancel_resolve>;
 
 // Until a time; ends early when interrupted.
 class SleepWait final : public coro::Wait {

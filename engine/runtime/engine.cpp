@@ -35,9 +35,12 @@ Engine::Engine(const ferry_engine_options &options, const OpTable &operations)
 }
 
 ferry_status Engine::open() noexcept {
-    workers_ = allocator_.create<driver::WorkerPool>(allocator_, options_.workers_max);
+    workers_ =
+        allocator_.create<driver::WorkerPool>(allocator_, options_.workers_max, "ferry-worker");
+    names_ =
+        allocator_.create<driver::WorkerPool>(allocator_, options_.name_workers_max, "ferry-name");
     shards_ = allocator_.allocate_array<Shard *>(shard_count_);
-    if (workers_ == nullptr || shards_ == nullptr || !fork_mark_.open())
+    if (workers_ == nullptr || names_ == nullptr || shards_ == nullptr || !fork_mark_.open())
         return FERRY_E_NO_MEMORY;
     for (uint32_t i = 0; i < shard_count_; ++i) {
         shards_[i] = allocator_.create<Shard>(*this, i);
@@ -105,10 +108,15 @@ Engine::~Engine() {
     }
     allocator_.free_array(shards_, shard_count_);
     allocator_.free_array(threads_, shard_count_);
-    if (workers_ != nullptr && child)
-        workers_->discard();
+    free_workers(workers_, child);
+    free_workers(names_, child);
+}
+
+void Engine::free_workers(driver::WorkerPool *workers, bool child) noexcept {
+    if (workers != nullptr && child)
+        workers->discard();
     else
-        allocator_.destroy(workers_);
+        allocator_.destroy(workers);
 }
 
 void Engine::poison(const char *what) noexcept {
@@ -253,6 +261,13 @@ bool Engine::wait_for_threads(uint64_t until_ns) noexcept {
     return true;
 }
 
+// The second is asked to stop even if the first took all the time.
+bool Engine::stop_workers(uint64_t until_ns) noexcept {
+    bool files_ended = workers_->stop(until_ns);
+    bool names_ended = names_->stop(until_ns);
+    return files_ended && names_ended;
+}
+
 ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
     if (in_callback())
         return FERRY_E_BUSY;
@@ -274,7 +289,7 @@ ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
                 shards_[i]->ask_to_stop();
         }
         bool quiet = host_driven() ? drain_host_driven(timeout_ns) : wait_for_threads(until);
-        if (quiet && workers_->stop(until))
+        if (quiet && stop_workers(until))
             state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
         else
             status = FERRY_E_TIMED_OUT;
@@ -309,8 +324,8 @@ void Engine::info(ferry_engine_info *info) noexcept {
         info->buffers_lent += shards_[i]->buffers_lent();
     }
     info->buffer_bytes_lent = loads_.taken();
-    info->workers = workers_->alive();
-    info->workers_detached = workers_->detached();
+    info->workers = workers_->alive() + names_->alive();
+    info->workers_detached = workers_->detached() + names_->detached();
     info->driver = shards_[0]->driver().name();
 }
 

@@ -35,6 +35,7 @@ class Engine {
     const ferry_engine_options &options() const noexcept { return options_; }
     const OpTable &operations() const noexcept { return operations_; }
     driver::WorkerPool &workers() noexcept { return *workers_; }
+    driver::WorkerPool &names() noexcept { return *names_; }
     LoadBudget &loads() noexcept { return loads_; }
     uint32_t tag() const noexcept { return tag_; }
     uint32_t shard_count() const noexcept { return shard_count_; }
@@ -112,6 +113,8 @@ class Engine {
     static void thread_entry(void *shard_thread);
     ferry_status start_threads() noexcept;
     bool wait_for_threads(uint64_t until_ns) noexcept;
+    bool stop_workers(uint64_t until_ns) noexcept;
+    void free_workers(driver::WorkerPool *workers, bool child) noexcept;
     bool drain_host_driven(uint64_t timeout_ns) noexcept;
     ferry_status bind_host_thread() noexcept;
     bool in_callback() noexcept;
@@ -127,7 +130,8 @@ class Engine {
     const uint32_t shard_count_;
     Shard **shards_ = nullptr;
     ShardThread *threads_ = nullptr;
-    driver::WorkerPool *workers_ = nullptr;
+    driver::WorkerPool *workers_ = nullptr; // For files.
+    driver::WorkerPool *names_ = nullptr;   // For names, so that neither waits for the other.
     SpinLock queues_lock_;
     Queue *queues_ = nullptr;
     std::atomic<uint32_t> next_home_{0};

@@ -68,6 +68,14 @@ AT(ferry_request, params.receive.size, 56);
 AT(ferry_request, params.send.data, 48);
 AT(ferry_request, params.send.data_u64, 48);
 AT(ferry_request, params.send.size, 56);
+AT(ferry_request, params.resolve.name, 48);
+AT(ferry_request, params.resolve.name_u64, 48);
+AT(ferry_request, params.resolve.family, 56);
+AT(ferry_request, params.resolve.port, 60);
+AT(ferry_request, params.connect_name.name, 48);
+AT(ferry_request, params.connect_name.name_u64, 48);
+AT(ferry_request, params.connect_name.port, 56);
+AT(ferry_request, params.connect_name.attempt_delay_ns, 64);
 AT(ferry_request, params.load.path, 48);
 AT(ferry_request, params.load.path_u64, 48);
 AT(ferry_request, params.load.size_max, 56);
@@ -86,7 +94,7 @@ SIZE(ferry_buffer, 8);
 SIZE(ferry_status, 4);
 
 #if UINTPTR_MAX == UINT64_MAX
-SIZE(ferry_engine_options, 80);
+SIZE(ferry_engine_options, 88);
 AT(ferry_engine_options, struct_size, 0);
 AT(ferry_engine_options, flags, 4);
 AT(ferry_engine_options, shards, 8);
@@ -100,6 +108,8 @@ AT(ferry_engine_options, log, 48);
 AT(ferry_engine_options, user_data, 56);
 AT(ferry_engine_options, trace, 64);
 AT(ferry_engine_options, trace_user_data, 72);
+AT(ferry_engine_options, name_workers_max, 80);
+AT(ferry_engine_options, reserved, 84);
 
 SIZE(ferry_engine_info, 64);
 AT(ferry_engine_info, struct_size, 0);

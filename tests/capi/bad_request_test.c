@@ -8,7 +8,7 @@
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
-enum { OPCODES = 14 };
+enum { OPCODES = 15 };
 
 static char memory[16];
 
@@ -64,9 +64,12 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     case 12:
         ferry_prepare_channel_receive(request, a_channel(f));
         return 0;
-    default:
+    case 13:
         ferry_prepare_channel_finish(request, a_channel(f));
         return 0;
+    default:
+        ferry_prepare_name_resolve(request, "127.0.0.1", 1, 0);
+        return 2;
     }
 }
 
@@ -128,14 +131,15 @@ static void flags_of_other_operations(void **state) {
         size_t which;
         uint32_t flags;
     } misplaced[] = {
-        {0, FERRY_MULTISHOT},  {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
-        {1, FERRY_MULTISHOT},  {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
-        {4, FERRY_MULTISHOT},  {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
-        {6, FERRY_MULTISHOT},  {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
-        {8, FERRY_MULTISHOT},  {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
-        {9, FERRY_COPY},       {9, FERRY_LEND},       {10, FERRY_MULTISHOT}, {10, FERRY_COPY},
-        {11, FERRY_COPY},      {11, FERRY_MULTISHOT}, {12, FERRY_LEND},      {12, FERRY_COPY},
-        {13, FERRY_MULTISHOT},
+        {0, FERRY_MULTISHOT},   {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
+        {1, FERRY_MULTISHOT},   {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
+        {4, FERRY_MULTISHOT},   {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
+        {6, FERRY_MULTISHOT},   {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
+        {8, FERRY_MULTISHOT},   {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
+        {9, FERRY_COPY},        {9, FERRY_LEND},       {10, FERRY_MULTISHOT}, {10, FERRY_COPY},
+        {11, FERRY_COPY},       {11, FERRY_MULTISHOT}, {12, FERRY_LEND},      {12, FERRY_COPY},
+        {13, FERRY_MULTISHOT},  {14, FERRY_MULTISHOT}, {14, FERRY_COPY},      {14, FERRY_LEND},
+        {14, FERRY_REUSE_PORT},
     };
     for (size_t i = 0; i < sizeof misplaced / sizeof misplaced[0]; i++) {
         ferry_request request;

@@ -146,6 +146,10 @@ static void play_operations(scene *s) {
     play_a_channel(s);
 
     play_a_tree(s);
+    ferry_prepare_name_resolve(&request, "127.0.0.1", 1, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_name_resolve(&request, "localhost", 1, FERRY_IPV4);
+    attempt(s, &request, &got);
 
     ferry_prepare_tcp_listen(&request, &address, 0);
     if (attempt(s, &request, &got)) {

@@ -117,6 +117,16 @@ static void options_out_of_range(void **state) {
     bad.workers_max = 257;
     assert_status(try_options(&bad), FERRY_E_INVALID);
     bad = good;
+    bad.name_workers_max = 257;
+    assert_status(try_options(&bad), FERRY_E_INVALID);
+    bad.name_workers_max = UINT32_MAX;
+    assert_status(try_options(&bad), FERRY_E_INVALID);
+    bad = good;
+    bad.reserved = 1;
+    assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
+    bad.reserved = UINT32_MAX;
+    assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
+    bad = good;
     bad.buffer_bytes_max = 64 * 1024 - 1;
     assert_status(try_options(&bad), FERRY_E_INVALID);
     bad = good;
@@ -134,13 +144,15 @@ static void options_at_their_ends(void **state) {
                                     .ops_max = 1,
                                     .handles_max = 1,
                                     .workers_max = 1,
-                                    .buffer_bytes_max = 64 * 1024};
+                                    .buffer_bytes_max = 64 * 1024,
+                                    .name_workers_max = 1};
     assert_status(try_options(&options), FERRY_OK);
     options = (ferry_engine_options){.struct_size = sizeof options,
                                      .ops_max = 4194303,
                                      .handles_max = 4194303,
                                      .workers_max = 256,
-                                     .buffer_bytes_max = UINT64_C(1) << 40};
+                                     .buffer_bytes_max = UINT64_C(1) << 40,
+                                     .name_workers_max = 256};
     assert_status_either(try_options(&options), FERRY_OK, FERRY_E_NO_MEMORY);
     options = (ferry_engine_options){.struct_size = sizeof options, .shards = 64};
     assert_status(try_options(&options), FERRY_OK);

@@ -51,6 +51,10 @@ static void every_byte_is_written(void **state) {
     assert_writes_all(ferry_prepare_channel_send(request, 5, 6, 7));
     assert_writes_all(ferry_prepare_channel_receive(request, 5));
     assert_writes_all(ferry_prepare_channel_finish(request, 5));
+    assert_writes_all(ferry_prepare_name_resolve(request, "name", 80, FERRY_IPV6));
+    assert_writes_all(ferry_prepare_name_resolve(request, NULL, 80, 0));
+    assert_writes_all(ferry_prepare_tcp_connect_name(request, "name", 80));
+    assert_writes_all(ferry_prepare_tcp_connect_name(request, NULL, 80));
 }
 
 static void the_fields_are_where_the_header_says(void **state) {
@@ -136,6 +140,22 @@ static void the_channel_fields_are_where_the_header_says(void **state) {
     ferry_prepare_channel_finish(&request, 5);
     assert_int_equal(request.opcode, FERRY_OP_CHANNEL_FINISH);
     assert_int_equal(request.target, 5);
+static void the_name_fields_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_prepare_name_resolve(&request, memory, 80, FERRY_IPV6);
+    assert_int_equal(request.opcode, FERRY_OP_NAME_RESOLVE);
+    assert_int_equal(request.flags, 0);
+    assert_ptr_equal(request.params.resolve.name, memory);
+    assert_int_equal(request.params.resolve.family, FERRY_IPV6);
+    assert_int_equal(request.params.resolve.port, 80);
+
+    ferry_prepare_tcp_connect_name(&request, memory, 80);
+    assert_int_equal(request.opcode, FERRY_OP_TCP_CONNECT_NAME);
+    assert_int_equal(request.flags, 0);
+    assert_ptr_equal(request.params.connect_name.name, memory);
+    assert_int_equal(request.params.connect_name.port, 80);
+    assert_int_equal(request.params.connect_name.attempt_delay_ns, 0);
 }
 
 static void null_is_ignored(void **state) {
@@ -155,6 +175,8 @@ static void null_is_ignored(void **state) {
     ferry_prepare_channel_send(NULL, 5, 6, 7);
     ferry_prepare_channel_receive(NULL, 5);
     ferry_prepare_channel_finish(NULL, 5);
+    ferry_prepare_name_resolve(NULL, "name", 80, 0);
+    ferry_prepare_tcp_connect_name(NULL, "name", 80);
 }
 
 int main(void) {
@@ -163,6 +185,7 @@ int main(void) {
         PLAIN(the_fields_are_where_the_header_says),
         PLAIN(the_stream_and_file_fields_are_where_the_header_says),
         PLAIN(the_channel_fields_are_where_the_header_says),
+        PLAIN(the_name_fields_are_where_the_header_says),
         PLAIN(null_is_ignored),
     };
     return RUN_SUITE(tests);

@@ -46,6 +46,8 @@ typedef struct ferry_engine_options {
     void *user_data;            /**< For the three hooks. */
     ferry_trace_fn trace;       /**< Told of every operation's life, see trace.h; NULL = off. */
     void *trace_user_data;      /**< For trace. */
+    uint32_t name_workers_max;  /**< Threads for looking up names; 0 = 4, at most 256. */
+    uint32_t reserved;          /**< 0. */
 } ferry_engine_options;
 
 /** What one @ref ferry_engine_run did. An output: set struct_size before the call. */
@@ -67,7 +69,7 @@ typedef struct ferry_engine_info {
     uint64_t handles_open;  /**< Handles not closed yet. */
     uint64_t buffers_lent;  /**< Buffers not released yet. */
     uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet. */
-    uint32_t workers;           /**< Worker threads alive. */
+    uint32_t workers;           /**< Worker threads alive, for files and for names. */
     uint32_t workers_detached;  /**< Of these, held by the system for operations that have ended. */
     const char *driver;         /**< "uv". A static string. */
 } ferry_engine_info;

@@ -75,6 +75,7 @@ void UvDriver::dispose() noexcept {
             job = next;
         }
     }
+    drop_resolves();
     if (loop_open_ && !abandoned_) {
         if (wake_.data != nullptr)
             uv_close(reinterpret_cast<uv_handle_t *>(&wake_), nullptr);
@@ -94,12 +95,13 @@ uint64_t UvDriver::now_ns() const noexcept {
 }
 
 void UvDriver::poll(uint64_t until_ns) noexcept {
-    if (until_ns != 0 && !done_.empty())
+    if (until_ns != 0 && (!done_.empty() || !resolved_.empty()))
         until_ns = 0;
     if (until_ns != 0)
         keep_until(until_ns);
     uv_run(&loop_, until_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     finish_loads();
+    finish_resolves();
 }
 
 // libuv's own timers count milliseconds; a timerfd keeps nanoseconds and is in its epoll set. It is only

@@ -41,6 +41,8 @@ struct LoadJob final : Job {
     char *path() noexcept { return reinterpret_cast<char *>(this + 1); }
 };
 
+struct ResolveJob;
+
 class UvDriver final : public Driver {
   public:
     explicit UvDriver(const Environment &environment) : environment_(environment) {}
@@ -70,6 +72,9 @@ class UvDriver final : public Driver {
     void start_load(FileLoad &load) noexcept override;
     void cancel_load(FileLoad &load) noexcept override;
 
+    void start_resolve(Resolve &resolve) noexcept override;
+    void cancel_resolve(Resolve &resolve) noexcept override;
+
     void abandon(Socket &socket) noexcept override;
     void abandon_all() noexcept override;
 
@@ -85,6 +90,7 @@ class UvDriver final : public Driver {
     static void on_wake(uv_async_t *handle);
     static void run_load(Job *job);
     static void read_file(LoadJob &job);
+    static void run_resolve(Job *job);
 
     // Null, and why, on failure; the descriptor is closed then.
     UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
@@ -96,6 +102,9 @@ class UvDriver final : public Driver {
     void connect_ready(UvSocket &socket) noexcept;
     void forget_connect(UvSocket &socket) noexcept;
     void finish_loads() noexcept;
+    void finish_resolves() noexcept;
+    void drop_resolves() noexcept;
+    void free_resolve(ResolveJob &job) noexcept;
     void free_job(LoadJob *job) noexcept;
     void drop_result(LoadJob &job) noexcept;
 
@@ -110,6 +119,7 @@ class UvDriver final : public Driver {
     Socket *connecting_ = nullptr;
     Mailbox<LoadJob, &LoadJob::next_done> done_;
     uint32_t loads_ = 0; // Jobs not come back yet.
+    Mailbox<Job, &Job::next> resolved_;
 };
 
 } // namespace ferry::driver::uv
