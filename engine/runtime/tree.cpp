@@ -158,8 +158,10 @@ void Group::ended(Child &child) noexcept {
     --running_;
     ended_.push(&child);
     // It may have been woken by something else already.
-    if (waiter_ != nullptr && op_->waiting == waiter_)
-        waiter_->wake();
+    if (waiter_ == nullptr || op_->waiting != waiter_)
+        return;
+    op_->shard().end_sleep(op_); // Its time may be over before it comes to its turn.
+    waiter_->wake();
 }
 
 void GroupWait::await_suspend(std::coroutine_handle<> frame) noexcept {
