@@ -115,7 +115,13 @@ static ferry_status check_resolve(const ferry_request &request) {
     return known && resolve.port <= 65535 ? check_name(resolve.name) : FERRY_E_INVALID;
 }
 
-static const void *resolve_borrows(const ferry_request &request, size_t *size) {
+static ferry_status check_connect_name(const ferry_request &request) {
+    const ferry_connect_name_params &connect = request.params.connect_name;
+    return connect.port >= 1 && connect.port <= 65535 ? check_name(connect.name) : FERRY_E_INVALID;
+}
+
+// Of both: the name comes first.
+static const void *name_borrows(const ferry_request &request, size_t *size) {
     *size = std::strlen(request.params.resolve.name) + 1;
     return request.params.resolve.name;
 }
@@ -171,8 +177,13 @@ struct Table {
         entries[FERRY_OP_CHANNEL_RECEIVE] = {
             .start = channel_receive, .flags = FERRY_MULTISHOT, .targets = kChannel};
         entries[FERRY_OP_CHANNEL_FINISH] = {.start = channel_finish, .targets = kChannel};
+        entries[FERRY_OP_TCP_CONNECT_NAME] = {.start = tcp_connect_name,
+                                              .words = 3,
+                                              .opens = true,
+                                              .check = check_connect_name,
+                                              .borrowed = name_borrows};
         entries[FERRY_OP_NAME_RESOLVE] = {
-            .start = name_resolve, .words = 2, .check = check_resolve, .borrowed = resolve_borrows};
+            .start = name_resolve, .words = 2, .check = check_resolve, .borrowed = name_borrows};
     }
     OpTable entries = {};
 };

@@ -25,5 +25,6 @@ Operation channel_send(Op *op);
 Operation channel_receive(Op *op);
 Operation channel_finish(Op *op);
 Operation name_resolve(Op *op);
+Operation tcp_connect_name(Op *op);
 
 } // namespace ferry::ops

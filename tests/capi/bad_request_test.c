@@ -8,7 +8,7 @@
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
-enum { OPCODES = 15 };
+enum { OPCODES = 16 };
 
 static char memory[16];
 
@@ -67,9 +67,12 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     case 13:
         ferry_prepare_channel_finish(request, a_channel(f));
         return 0;
-    default:
+    case 14:
         ferry_prepare_name_resolve(request, "127.0.0.1", 1, 0);
         return 2;
+    default:
+        ferry_prepare_tcp_connect_name(request, "127.0.0.1", 1);
+        return 3;
     }
 }
 
@@ -124,28 +127,38 @@ static void unknown_flags(void **state) {
     neighbour_is_well(f, &n);
 }
 
+static uint32_t flags_of(uint16_t opcode) {
+    switch (opcode) {
+    case FERRY_OP_TIMER:
+    case FERRY_OP_TCP_ACCEPT:
+    case FERRY_OP_CHANNEL_RECEIVE:
+        return FERRY_MULTISHOT;
+    case FERRY_OP_TCP_LISTEN:
+        return FERRY_REUSE_PORT;
+    case FERRY_OP_STREAM_RECEIVE:
+    case FERRY_OP_STREAM_RECEIVE_UNTIL:
+        return FERRY_MULTISHOT | FERRY_LEND;
+    case FERRY_OP_STREAM_SEND:
+        return FERRY_COPY;
+    default:
+        return 0;
+    }
+}
+
 static void flags_of_other_operations(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
-    static const struct {
-        size_t which;
-        uint32_t flags;
-    } misplaced[] = {
-        {0, FERRY_MULTISHOT},   {0, FERRY_COPY},       {0, FERRY_LEND},       {0, FERRY_REUSE_PORT},
-        {1, FERRY_MULTISHOT},   {1, FERRY_COPY},       {2, FERRY_COPY},       {2, FERRY_LEND},
-        {4, FERRY_MULTISHOT},   {4, FERRY_LEND},       {5, FERRY_COPY},       {5, FERRY_REUSE_PORT},
-        {6, FERRY_MULTISHOT},   {6, FERRY_REUSE_PORT}, {7, FERRY_COPY},       {7, FERRY_REUSE_PORT},
-        {8, FERRY_MULTISHOT},   {8, FERRY_LEND},       {8, FERRY_REUSE_PORT}, {9, FERRY_MULTISHOT},
-        {9, FERRY_COPY},        {9, FERRY_LEND},       {10, FERRY_MULTISHOT}, {10, FERRY_COPY},
-        {11, FERRY_COPY},       {11, FERRY_MULTISHOT}, {12, FERRY_LEND},      {12, FERRY_COPY},
-        {13, FERRY_MULTISHOT},  {14, FERRY_MULTISHOT}, {14, FERRY_COPY},      {14, FERRY_LEND},
-        {14, FERRY_REUSE_PORT},
-    };
-    for (size_t i = 0; i < sizeof misplaced / sizeof misplaced[0]; i++) {
+    for (size_t which = 0; which < OPCODES; which++) {
         ferry_request request;
-        good_request(f, misplaced[i].which, &request);
-        request.flags |= misplaced[i].flags;
-        expect_refused(f, &request, FERRY_E_UNSUPPORTED, "another's flag", misplaced[i].which);
+        good_request(f, which, &request);
+        uint32_t flags = request.flags;
+        for (uint32_t flag = FERRY_MULTISHOT; flag <= FERRY_REUSE_PORT; flag <<= 1) {
+            if ((flags_of(request.opcode) & flag) != 0) {
+                continue;
+            }
+            request.flags = flags | flag;
+            expect_refused(f, &request, FERRY_E_UNSUPPORTED, "another's flag", which);
+        }
     }
     neighbour_is_well(f, &n);
 }
@@ -174,7 +187,7 @@ static void reserved_and_unused_bytes(void **state) {
 static void targets_where_there_are_none(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
-    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9, 10};
+    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9, 10, 11};
     for (size_t i = 0; i < sizeof untargeted / sizeof untargeted[0]; i++) {
         ferry_request request;
         good_request(f, untargeted[i], &request);

@@ -172,6 +172,12 @@ static void play_operations(scene *s) {
         play_a_stream(s, got.handle, peer);
         close(peer);
     }
+    ferry_prepare_tcp_connect_name(&request, "127.0.0.1", port);
+    if (attempt(s, &request, &got)) {
+        int peer = peer_accept(listener);
+        play_a_stream(s, got.handle, peer);
+        close(peer);
+    }
     close(listener);
 }
 

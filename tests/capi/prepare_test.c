@@ -140,6 +140,8 @@ static void the_channel_fields_are_where_the_header_says(void **state) {
     ferry_prepare_channel_finish(&request, 5);
     assert_int_equal(request.opcode, FERRY_OP_CHANNEL_FINISH);
     assert_int_equal(request.target, 5);
+}
+
 static void the_name_fields_are_where_the_header_says(void **state) {
     (void)state;
     ferry_request request;
