@@ -49,6 +49,7 @@ bool Attempts::prepare(const ferry_address *addresses, size_t count) noexcept {
     for (uint32_t i = 0; i < count_; ++i) {
         auto *child = ::new (static_cast<void *>(&first_[i])) Child();
         child->child = true;
+        child->number = i + 1;
         child->request.opcode = FERRY_OP_TCP_CONNECT;
         child->request.params.connect.address = order[i];
         child->completion = &completions[i];

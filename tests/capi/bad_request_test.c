@@ -187,12 +187,13 @@ static void reserved_and_unused_bytes(void **state) {
 static void targets_where_there_are_none(void **state) {
     fixture *f = fixture_open(state);
     neighbour n = neighbour_move_in(f);
-    static const size_t untargeted[] = {0, 2, 3, 4, 6, 9, 10, 11};
-    for (size_t i = 0; i < sizeof untargeted / sizeof untargeted[0]; i++) {
+    for (size_t which = 0; which < OPCODES; which++) {
         ferry_request request;
-        good_request(f, untargeted[i], &request);
-        request.target = n.stream;
-        expect_refused_somehow(f, &request, "a target for what has none");
+        good_request(f, which, &request);
+        if (request.target == FERRY_NONE) {
+            request.target = n.stream;
+            expect_refused_somehow(f, &request, "a target for what has none");
+        }
     }
     neighbour_is_well(f, &n);
 }
