@@ -28,11 +28,21 @@ class Scheduler {
   public:
     bool empty() const noexcept { return ready_.empty(); }
     Fiber *front() const noexcept { return ready_.front(); }
-    void push(Fiber *fiber) noexcept { ready_.push(fiber); }
-    Fiber *pop() noexcept { return ready_.pop(); }
+    void push(Fiber *fiber) noexcept {
+        ready_.push(fiber);
+        ++ready_count_;
+    }
+    Fiber *pop() noexcept {
+        Fiber *fiber = ready_.pop();
+        if (fiber != nullptr)
+            --ready_count_;
+        return fiber;
+    }
+    uint32_t ready_count() const noexcept { return ready_count_; }
 
   private:
     Fifo<Fiber, &Fiber::next_ready> ready_;
+    uint32_t ready_count_ = 0;
 };
 
 // The base of everything a coroutine can co_await. Small: it lies in the frame of every idle connection.
@@ -75,14 +85,17 @@ class Wait {
 
 class ListWait;
 
-// Fibers that wait for the same event, e.g. room in a queue. Woken all at once; each looks again.
+// Fibers that wait for the same event, e.g. room in a queue. Woken in the order of their coming; each
+// looks again.
 class WaitList {
   public:
     bool empty() const noexcept;
-    void wake_all() noexcept;
+    uint32_t count() const noexcept { return count_; }
+    void wake(uint32_t max) noexcept;
 
   private:
     friend class ListWait;
+    uint32_t count_ = 0;
     ListWait *first_ = nullptr;
     ListWait **end_ = &first_;
 };
@@ -98,6 +111,7 @@ class ListWait final : public Wait {
         next_ = nullptr;
         *list_.end_ = this;
         list_.end_ = &next_;
+        ++list_.count_;
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override {
@@ -107,6 +121,7 @@ class ListWait final : public Wait {
         *link = next_;
         if (next_ == nullptr)
             list_.end_ = link;
+        --list_.count_;
         wake();
     }
 
@@ -120,14 +135,14 @@ inline bool WaitList::empty() const noexcept {
     return first_ == nullptr;
 }
 
-inline void WaitList::wake_all() noexcept {
-    ListWait *at = first_;
-    first_ = nullptr;
-    end_ = &first_;
-    while (at != nullptr) {
-        ListWait *next = at->next_;
+inline void WaitList::wake(uint32_t max) noexcept {
+    for (; first_ != nullptr && max != 0; --max) {
+        ListWait *at = first_;
+        first_ = at->next_;
+        if (first_ == nullptr)
+            end_ = &first_;
+        --count_;
         at->wake();
-        at = next;
     }
 }
 

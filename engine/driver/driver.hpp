@@ -181,12 +181,16 @@ class Host {
     // The time is used up already: deliver nothing, it must come again.
     bool out_of_time() const noexcept { return out_of_time_; }
 
+    // There is a limit at all.
+    bool limited() const noexcept { return limited_; }
+
     // Any thread: the driver has something to deliver in its next poll().
     virtual void nudge() noexcept = 0;
 
   protected:
     ~Host() = default;
     bool out_of_time_ = false;
+    bool limited_ = false;
 };
 
 // What a driver is made from.
@@ -212,6 +216,12 @@ class Driver {
 
     // Deliver what has happened; wait for it until the given time, 0 = do not wait.
     virtual void poll(uint64_t until_ns) noexcept = 0;
+
+    // The last poll stopped before it had delivered all there was.
+    virtual bool more() const noexcept { return false; }
+
+    // For how long the next poll may be occupied before it delivers anything. It is an estimate.
+    virtual uint64_t step_ns() const noexcept { return 0; }
 
     // Hand over to the system what was started since the last poll: the next may be long in coming.
     virtual void flush() noexcept {}

@@ -19,7 +19,8 @@ bool Buffers::open(uint64_t bytes_max) noexcept {
 }
 
 Buffers::~Buffers() {
-    take_back();
+    while (take_back()) {
+    }
     for (uint32_t i = 0; i < slots_made_; ++i) {
         Slot &slot = slots_[i];
         bool lent = (slot.word.load(std::memory_order_relaxed) & 1) != 0;
@@ -136,14 +137,15 @@ void Buffers::reclaim_slot(uint32_t index) noexcept {
     free_slots_ = index;
 }
 
-bool Buffers::take_back() noexcept {
-    Slot *slot = handed_back_.take_all();
-    if (slot == nullptr)
+bool Buffers::take_back(uint32_t max) noexcept {
+    if (coming_back_ == nullptr)
+        coming_back_ = handed_back_.take_all();
+    if (coming_back_ == nullptr)
         return false;
-    while (slot != nullptr) {
-        Slot *next = slot->next_back;
+    for (; coming_back_ != nullptr && max != 0; --max) {
+        Slot *slot = coming_back_;
+        coming_back_ = slot->next_back;
         reclaim_slot(static_cast<uint32_t>(slot - slots_));
-        slot = next;
     }
     return true;
 }

@@ -71,9 +71,9 @@ class Buffers {
         handed_back_.push(&slots_[id.slot()]);
     }
 
-    // The shard's thread: take in what other threads handed back. True if anything was.
-    bool take_back() noexcept;
-    bool handed_back() const noexcept { return !handed_back_.empty(); }
+    // The shard's thread: take in some of what other threads handed back. True if anything was.
+    bool take_back(uint32_t max = UINT32_MAX) noexcept;
+    bool handed_back() const noexcept { return coming_back_ != nullptr || !handed_back_.empty(); }
 
     uint64_t lent() const noexcept {
         uint64_t released =
@@ -124,7 +124,8 @@ class Buffers {
     uint32_t free_slots_ = UINT32_MAX;
     std::atomic<uint32_t> slots_given_{0}; // slots_made_ for other threads.
     Mailbox<Slot, &Slot::next_back> handed_back_;
-    Counter lent_; // Ever; less those released it is how many are now.
+    Slot *coming_back_ = nullptr; // Taken from the mailbox, not taken in yet.
+    Counter lent_;                // Ever; less those released it is how many are now.
     Counter released_here_;
     std::atomic<uint64_t> released_elsewhere_{0};
 };

@@ -172,10 +172,14 @@ ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report 
     shard.rouse();
     shard.set_budget(budget_ns);
     shard.work();
-    do {
+    while (!shard.has_run_out()) {
         shard.poll(shard.progress() == progress ? until : 0);
         shard.work();
-    } while (shard.progress() == progress && until != 0 && shard.now_ns() < until);
+        if (shard.driver().more())
+            continue;
+        if (shard.progress() != progress || until == 0 || shard.now_ns() >= until)
+            break;
+    }
     if (descriptor_wanted_)
         shard.settle_for_descriptor();
     else

@@ -14,6 +14,9 @@
 
 namespace ferry {
 
+// Held finals that one publish moves up: the shard has a budget, and the consumer moves up the rest.
+static constexpr uint32_t kMoveUpMax = 256;
+
 ferry_completion &held_completion(Op &op) noexcept {
     static_assert(sizeof(ferry_completion) <= sizeof(op.params));
     return *reinterpret_cast<ferry_completion *>(&op.params);
@@ -120,7 +123,7 @@ void Queue::publish() noexcept {
     {
         SpinGuard guard(lock_);
         if (!held_.empty())
-            move_up_locked();
+            move_up_locked(kMoveUpMax);
         tail_.store(written_, std::memory_order_seq_cst);
         // Under the lock, so that retire() knows of everybody who is about to signal.
         taken = armed_.load(std::memory_order_seq_cst) != 0 &&
@@ -145,9 +148,9 @@ void Queue::tell() noexcept {
 }
 
 // Held finals into the ring, as far as there is room. Their slots are free then.
-bool Queue::move_up_locked() noexcept {
+bool Queue::move_up_locked(uint32_t max) noexcept {
     bool moved = false;
-    while (!held_.empty() && room()) {
+    for (; max != 0 && !held_.empty() && room(); --max) {
         auto *op = static_cast<Op *>(held_.pop());
         put(held_completion(*op), op->callback, op->user_data);
         op->shard().free_held(op);
@@ -181,7 +184,7 @@ void Queue::advance_head(uint32_t head) noexcept {
     nudge_starved();
     if (flags_.load(std::memory_order_seq_cst) != 0) {
         SpinGuard guard(lock_);
-        if (move_up_locked())
+        if (move_up_locked(UINT32_MAX))
             tail_.store(written_, std::memory_order_seq_cst);
     }
 }
@@ -214,7 +217,7 @@ int32_t Queue::arm() noexcept {
     nudge_starved();
     if (flags_.load(std::memory_order_seq_cst) != 0) {
         SpinGuard guard(lock_);
-        move_up_locked();
+        move_up_locked(UINT32_MAX);
         tail_.store(written_, std::memory_order_seq_cst);
     }
     if (waiting() != 0)

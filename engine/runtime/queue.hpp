@@ -98,7 +98,7 @@ class Queue {
     void free_ring() noexcept;
     void put(const ferry_completion &completion, ferry_completion_fn callback,
              void *user_data) noexcept;
-    bool move_up_locked() noexcept;
+    bool move_up_locked(uint32_t max) noexcept;
     void signal() noexcept;
     void tell() noexcept;
     bool dispatching() const noexcept { return dispatcher_.load(std::memory_order_relaxed) != 0; }

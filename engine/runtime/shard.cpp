@@ -75,17 +75,42 @@ ferry_status Shard::open() noexcept {
 // ---- the turn -----------------------------------------------------------------------------------
 
 void Shard::work() noexcept {
+    if (behind_)
+        look_around();
     take_in();
-    if (run_ready() && discarded_ != nullptr) {
+    bool time_left = run_ready();
+    if (time_left && discarded_ != nullptr) {
         // What was submitted before a discard is at work now, and ends by it.
         close_discarded();
-        run_ready();
+        time_left = run_ready();
     }
-    if (!wheel_.empty()) {
+    if (time_left && !wheel_.empty()) {
         fire_timers();
         run_ready();
     }
     publish();
+}
+
+// With a budget, whatever has no end of its own stops when the time is used up, and goes on in the next
+// run. That one begins here, with a quarter of its time for each of what it would come to last: or a host
+// that is always behind would never hear of its timers and sockets. Each does at least one step.
+void Shard::look_around() noexcept {
+    behind_ = false;
+    const uint64_t end = budget_end_ns_;
+    const uint64_t quarter = budget_ns_ / 4;
+    gathering_ = true;
+    budget_end_ns_ = end - 3 * quarter;
+    flush();
+    out_of_time_ = false;
+    budget_end_ns_ += quarter;
+    if (!wheel_.empty())
+        fire_timers();
+    out_of_time_ = false;
+    budget_end_ns_ += quarter;
+    driver_->poll(0);
+    out_of_time_ = false;
+    budget_end_ns_ = end;
+    gathering_ = false;
 }
 
 void Shard::poll(uint64_t until_ns) noexcept {
@@ -95,11 +120,16 @@ void Shard::poll(uint64_t until_ns) noexcept {
         else if (!wheel_.empty() && wheel_.next_ns() < until_ns)
             until_ns = wheel_.next_ns();
     }
+    if (until_ns == 0 && !time_for(driver_->step_ns())) {
+        out_of_time_ = true; // look_around() polls when there is time.
+        return;
+    }
     if (until_ns != 0) {
         sleeping_.store(true, std::memory_order_seq_cst);
-        if (arrived())
+        if (arrived() || unfinished())
             until_ns = 0;
         budget_end_ns_ = 0;
+        out_of_time_ = false;
     }
     driver_->poll(until_ns);
     sleeping_.store(false, std::memory_order_relaxed);
@@ -113,39 +143,71 @@ bool Shard::arrived() noexcept {
            (hungry_.load(std::memory_order_seq_cst) && buffers_.handed_back());
 }
 
+// What was taken in and not dealt with, because the time was used up.
+bool Shard::unfinished() noexcept {
+    return cancelled_ != nullptr || discarded_ != nullptr || dirty_ != nullptr || room_due_ != 0 ||
+           memory_due_ != 0;
+}
+
 void Shard::take_in() noexcept {
     if (nudged_.load(std::memory_order_relaxed)) {
         nudged_.exchange(false, std::memory_order_seq_cst);
         ++progress_; // A host-driven run returns, so that the host can look at its queues.
-        room_.wake_all();
+        room_due_ = room_.count();
     }
     cancel_locals();
     take_wishes();
-    if (buffers_.take_back() || reclaimed_) {
-        reclaimed_ = false;
-        hungry_.store(false, std::memory_order_relaxed);
-        memory_.wake_all();
-    }
+    take_buffers_back();
+    wake_waiting();
     if (stop_asked_.load(std::memory_order_relaxed) && !stopping_)
         stop();
 }
 
+void Shard::take_buffers_back() noexcept {
+    while (buffers_.take_back(kPiece)) {
+        reclaimed_ = true;
+        if (spent())
+            break;
+    }
+    if (!reclaimed_)
+        return;
+    reclaimed_ = false;
+    hungry_.store(false, std::memory_order_relaxed);
+    memory_due_ = memory_.count();
+}
+
+// Those who wait for room and memory look again, each once for what has come.
+void Shard::wake_waiting() noexcept {
+    while (room_due_ != 0 || memory_due_ != 0) {
+        uint32_t room = room_due_ < kPiece ? room_due_ : kPiece;
+        uint32_t memory = memory_due_ < kPiece ? memory_due_ : kPiece;
+        room_due_ -= room;
+        memory_due_ -= memory;
+        room_.wake(room);
+        memory_.wake(memory);
+        if (spent())
+            return;
+    }
+}
+
 // Cancels are taken before the inbox and the children, and looked at after them: a request is seen before
-// its cancel.
+// its cancel. If the time does not suffice for the inbox, its claim() finds the cancel.
 void Shard::take_wishes() noexcept {
-    Op *cancelled = cancels_.take_all();
+    if (cancelled_ == nullptr)
+        cancelled_ = cancels_.take_all();
     if (discarded_ == nullptr)
         discarded_ = discards_.take_all();
     drain_inbox();
     take_children();
-    while (cancelled != nullptr) {
-        Op *op = cancelled;
-        cancelled = op->next_cancel;
+    while (Op *op = cancelled_) {
+        cancelled_ = op->next_cancel;
         if (op->child)
             cancel_child(static_cast<Child &>(*op));
         else if (op->cancel.taken(op->generation.load(std::memory_order_relaxed), op->live))
             interrupt(*op, FERRY_E_CANCELED);
         ++progress_;
+        if (spent())
+            return;
     }
 }
 
@@ -156,30 +218,37 @@ void Shard::close_discarded() noexcept {
                                 slot->resource != nullptr))
             close(*slot, nullptr);
         ++progress_;
+        if (spent())
+            return;
     }
 }
 
 void Shard::drain_inbox() noexcept {
     uint64_t id;
+    uint32_t count = 0;
     while (InboxEntry *entry = intake_.front(&id)) {
         enter(fill(id, entry->request, *entry->queue));
         intake_.pop();
+        if (++count % kPiece == 0 && spent())
+            return;
     }
 }
 
+// False: the time is used up.
 bool Shard::run_ready() noexcept {
+    if (gathering_)
+        return !spent();
     for (;;) {
         while (coro::Fiber *fiber = pop()) {
             run(static_cast<Op *>(fiber));
-            if (budget_ns_ != 0 && out_of_budget()) {
-                flush();
-                out_of_time_ = true;
+            if (spent())
                 return false;
-            }
         }
         if (dirty_ == nullptr)
-            return true;
+            return !out_of_time_;
         flush();
+        if (out_of_time_)
+            return false;
     }
 }
 
@@ -201,7 +270,7 @@ void Shard::run(Op *op) noexcept {
 
 void Shard::fire_timers() noexcept {
     uint64_t now = now_ns();
-    wheel_.advance(now, [this](TimerWheel::Node *node) {
+    auto fire = [this](TimerWheel::Node *node) {
         auto *op = static_cast<Op *>(node);
         if (!op->sleeping) {
             interrupt(*op, FERRY_E_TIMED_OUT);
@@ -211,7 +280,8 @@ void Shard::fire_timers() noexcept {
         if (op->deadline_ns != 0)
             set_alarm(op, op->deadline_ns);
         op->waiting->wake();
-    });
+    };
+    wheel_.advance(now, fire, [this] { return !spent(); });
 }
 
 void Shard::set_alarm(Op *op, uint64_t expiry_ns) noexcept {
@@ -240,37 +310,45 @@ void Shard::end_sleep(Op *op) noexcept {
 }
 
 void Shard::set_budget(uint64_t budget_ns) noexcept {
+    if (budget_ns == 0)
+        behind_ = out_of_time_; // So ends a run; the next one begins with what this one left over.
     budget_ns_ = budget_ns;
+    limited_ = budget_ns != 0;
     out_of_time_ = false;
     budget_end_ns_ = budget_ns != 0 ? add_saturating(now_ns(), budget_ns) : 0;
 }
 
-bool Shard::out_of_budget() noexcept {
+bool Shard::time_for(uint64_t step_ns) noexcept {
+    return budget_ns_ == 0 || budget_end_ns_ == 0 || now_ns() + step_ns < budget_end_ns_;
+}
+
+bool Shard::look_at_clock() noexcept {
     uint64_t now = now_ns();
     if (budget_end_ns_ == 0)
         budget_end_ns_ = add_saturating(now, budget_ns_); // The wait is over, the work begins.
-    return now >= budget_end_ns_;
+    out_of_time_ = now >= budget_end_ns_;
+    return out_of_time_;
 }
 
-uint32_t Shard::left() const noexcept {
-    uint32_t count = 0;
-    for (coro::Fiber *fiber = front(); fiber != nullptr; fiber = fiber->next_ready)
-        ++count;
-    return count;
+uint32_t Shard::left() noexcept {
+    uint32_t ready = ready_count();
+    return ready == 0 && out_of_time_ && (arrived() || unfinished()) ? 1 : ready;
 }
 
 void Shard::settle_for_descriptor() noexcept {
     // The driver's descriptor tells only of what the driver has been told: let it take in what the
-    // last work began, until nothing more comes of it.
-    uint64_t before;
-    do {
+    // last work began, until nothing more comes of it. With the time used up, the next run does.
+    uint64_t before = progress_;
+    while (!out_of_time_) {
         before = progress_;
         poll(0);
         work();
-    } while (progress_ != before && !out_of_time_);
+        if (progress_ == before)
+            break;
+    }
     driver_->keep_until(wheel_.empty() ? UINT64_MAX : wheel_.next_ns());
     sleeping_.store(true, std::memory_order_seq_cst);
-    if (!empty() || progress_ != before || arrived())
+    if (out_of_time_ || !empty() || progress_ != before || arrived())
         driver_->wake();
 }
 
@@ -323,7 +401,6 @@ void Shard::cancel_locals() noexcept {
     uint32_t count = local_cancel_count_;
     if (count == 0)
         return;
-    local_cancel_count_ = 0;
     ++progress_;
     for (uint32_t i = 0; i < count; ++i) {
         const Op *op = local_cancels_[i].op;
@@ -337,7 +414,18 @@ void Shard::cancel_locals() noexcept {
         if (op->live &&
             op->generation.load(std::memory_order_relaxed) == local_cancels_[i].generation)
             interrupt(*op, FERRY_E_CANCELED);
+        if (spent()) {
+            drop_local_cancels(i + 1);
+            return;
+        }
     }
+    local_cancel_count_ = 0;
+}
+
+void Shard::drop_local_cancels(uint32_t done) noexcept {
+    local_cancel_count_ -= done;
+    for (uint32_t i = 0; i < local_cancel_count_; ++i)
+        local_cancels_[i] = local_cancels_[done + i];
 }
 
 ferry_status Shard::discard(Id id) noexcept {

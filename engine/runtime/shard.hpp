@@ -50,7 +50,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t budget_end_ns() const noexcept { return budget_end_ns_; }
     uint64_t progress() const noexcept { return progress_; }
     uint64_t completed() const noexcept { return completed_.get(); }
-    uint32_t left() const noexcept;
+    uint32_t left() noexcept;
+    bool has_run_out() const noexcept { return out_of_time_; }
     // Which thread runs the shard; 0 = none yet.
     void bind(uintptr_t thread) noexcept { thread_.store(thread, std::memory_order_relaxed); }
     // A host-driven shard belongs to the first thread that runs it. False: it is another's.
@@ -150,6 +151,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     static constexpr uint32_t kFreedMax = 64;
     static constexpr uint32_t kLocalCancels = 64;
     static constexpr uint32_t kAhead = 4; // So many slots are fetched before they are taken.
+    static constexpr uint32_t kPiece =
+        16; // Of small things, so many between two looks at the clock.
 
     static void describe(Op *op, const ferry_request &request) noexcept;
     ferry_status settle_handles(Child &child, Shard **place) noexcept;
@@ -160,9 +163,13 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void leave(Child &child) noexcept;
     void send_home() noexcept;
     void take_in() noexcept;
+    void look_around() noexcept;
+    void wake_waiting() noexcept;
+    void take_buffers_back() noexcept;
     void drain_inbox() noexcept;
     void take_wishes() noexcept;
     void cancel_locals() noexcept;
+    void drop_local_cancels(uint32_t done) noexcept;
     void close_discarded() noexcept;
     void run(Op *op) noexcept;
     void fire_timers() noexcept;
@@ -190,8 +197,12 @@ class Shard final : public coro::Scheduler, public driver::Host {
     const OpSpec &spec(const Op &op) const noexcept;
     void free_copy(Op &op) noexcept;
     bool arrived() noexcept;
+    bool unfinished() noexcept;
     void stop() noexcept;
-    bool out_of_budget() noexcept;
+    bool look_at_clock() noexcept;
+    bool time_for(uint64_t step_ns) noexcept;
+    // Whether the budget, if there is one, is used up. Once it is, the clock is not asked again.
+    bool spent() noexcept { return budget_ns_ != 0 && (out_of_time_ || look_at_clock()); }
 
     Engine &engine_;
     const uint32_t index_;
@@ -210,6 +221,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Queue::Link *touched_ = nullptr;
     HandleSlot *discarded_ = nullptr; // Taken from the mailbox.
     Child *leaving_ = nullptr;        // Ended here, to go back to their shards.
+    Op *cancelled_ = nullptr;         // The same.
+    uint32_t room_due_ = 0;           // So many of room_ are to be woken.
+    uint32_t memory_due_ = 0;         // So many of memory_.
     uint64_t freed_[kFreedMax];
     Counter freed_count_; // Free slots kept at hand.
     struct LocalCancel {
@@ -222,8 +236,10 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void *const trace_user_data_;
     uint64_t budget_ns_ = 0;
     uint64_t budget_end_ns_ = 0;
-    uint64_t progress_ = 0; // Rises whenever anything was done.
-    uint64_t active_ = 0;   // Operations admitted and not ended.
+    bool behind_ = false;    // The last run was cut short.
+    bool gathering_ = false; // Events are taken in, nothing is run.
+    uint64_t progress_ = 0;  // Rises whenever anything was done.
+    uint64_t active_ = 0;    // Operations admitted and not ended.
     bool stopping_ = false;
     bool reclaimed_ = false; // Buffers were released on this thread while receives wait for one.
     Counter completed_;

@@ -32,6 +32,10 @@ void Shard::flush() noexcept {
         socket->dirty = false;
         flush_socket(*socket);
         let_go(*socket);
+        if (spent())
+            return;
+        if (spent())
+            return;
     }
 }
 

@@ -63,32 +63,47 @@ class TimerWheel {
 
     // Call fire(Node *) for all that are due; it may insert and remove.
     template <class Fire> void advance(uint64_t now_ns, Fire &&fire) noexcept {
+        advance(now_ns, fire, [] { return true; });
+    }
+
+    // The same, but every few nodes go_on() is asked. False: it said no, and the rest waits for the next
+    // call.
+    template <class Fire, class GoOn>
+    bool advance(uint64_t now_ns, Fire &&fire, GoOn &&go_on) noexcept {
         uint64_t target = now_ns >> kTickBits;
         size_t level;
         uint64_t tick;
-        while (next_slot(&level, &tick) && tick <= target) {
-            now_tick_ = tick;
-            detach(level, tick);
+        uint32_t step = 0;
+        for (;;) {
             while (Node *node = detached_) {
                 detached_ = node->next;
                 if (detached_ != nullptr)
                     detached_->link = &detached_;
                 node->link = nullptr;
-                if (level > 0) {
+                if (detached_level_ > 0) {
                     place(node);
-                    continue;
+                } else {
+                    --count_;
+                    fire(node);
                 }
-                --count_;
-                fire(node);
+                if (++step % kStep == 0 && !go_on())
+                    return false;
             }
+            if (!next_slot(&level, &tick) || tick > target)
+                break;
+            now_tick_ = tick;
+            detach(level, tick);
         }
         if (target > now_tick_)
             now_tick_ = target;
+        return true;
     }
 
     // When advance() has something to do next: not later than the earliest expiry (rounded up to a
     // tick), maybe earlier. kNever when the wheel is empty.
     uint64_t next_ns() noexcept {
+        if (detached_ != nullptr)
+            return now_tick_ << kTickBits; // An advance was cut short.
         size_t level;
         uint64_t tick;
         if (!next_slot(&level, &tick))
@@ -101,6 +116,7 @@ class TimerWheel {
     static constexpr uint32_t kLevelBits = 6;
     static constexpr size_t kLevels = 9; // 54 bits: every time there is, in ticks.
     static constexpr uint64_t kSlots = 1u << kLevelBits;
+    static constexpr uint32_t kStep = 8;
 
     static uint64_t tick_of(uint64_t expiry_ns) noexcept {
         uint64_t tick = expiry_ns >> kTickBits;
@@ -158,6 +174,7 @@ class TimerWheel {
         Node *node = slots_[level][slot];
         slots_[level][slot] = nullptr;
         detached_ = nullptr;
+        detached_level_ = level;
         bool ordered = true;
         while (node != nullptr) {
             Node *next = node->next;
@@ -200,6 +217,7 @@ class TimerWheel {
     uint64_t occupied_[kLevels] = {};
     Node *slots_[kLevels][kSlots] = {};
     Node *detached_ = nullptr; // Nodes of the slot that is being dealt out.
+    size_t detached_level_ = 0;
 };
 
 } // namespace ferry

@@ -267,9 +267,16 @@ class Model {
     }
 
     template <class Fired> void advance(uint64_t now_ns, Fired &&then) {
+        advance(
+            now_ns, then, [] { return true; }, [] {});
+    }
+
+    // go_on() may cut it short; between() is called before it goes on.
+    template <class Fired, class GoOn, class Between>
+    void advance(uint64_t now_ns, Fired &&then, GoOn &&go_on, Between &&between) {
         now_ns_ = now_ns;
         firing_ = true;
-        wheel_.advance(now_ns, [&](TimerWheel::Node *node) {
+        auto fire = [&](TimerWheel::Node *node) {
             auto *timer = static_cast<Timer *>(node);
             assert_true(timer->in_model);
             assert_false(timer->linked());
@@ -284,7 +291,13 @@ class Model {
             map_.erase(timer->place);
             timer->in_model = false;
             then(*timer);
-        });
+        };
+        while (!wheel_.advance(now_ns, fire, go_on)) {
+            assert_int_equal(wheel_.count(), map_.size());
+            between();
+            // What is left over is due: nobody may sleep.
+            assert_true(wheel_.empty() || wheel_.next_ns() <= now_ns || !map_due());
+        }
         firing_ = false;
         if (now_ns / kTick > tick_)
             tick_ = now_ns / kTick;
@@ -306,6 +319,8 @@ class Model {
     }
 
   private:
+    bool map_due() const { return !map_.empty() && map_.begin()->first.first <= now_ns_ / kTick; }
+
     TimerWheel wheel_;
     std::multimap<std::pair<uint64_t, uint64_t>, Timer *> map_; // By tick, then by expiry.
     std::vector<Timer> timers_;
@@ -375,6 +390,31 @@ void agrees_while_timers_set_and_remove_timers(void **) {
     }
 }
 
+void agrees_when_it_is_cut_short(void **) {
+    unit::Random random = unit::random();
+    for (uint64_t round = 0; round < unit::rounds(200); ++round) {
+        Model model(random.of_any_size(60));
+        for (int action = 0; action < 1000; ++action) {
+            Timer &timer = model.any(random);
+            if (!timer.in_model)
+                model.insert(timer, some_expiry(random, model.now_ns()));
+            if (!random.one_in(20))
+                continue;
+            auto between = [&] {
+                Timer &other = model.any(random);
+                if (other.in_model)
+                    model.remove(other);
+                else
+                    model.insert(other, model.now_ns() + (random.below(100) + 1) * kTick);
+            };
+            model.advance(
+                some_step(random, model.now_ns()), [](Timer &) {}, [&] { return random.one_in(2); },
+                between);
+            model.check();
+        }
+    }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -392,6 +432,7 @@ int main(int argc, char **argv) {
         UNIT_TEST(a_timer_for_ever_does_not_keep_anybody_awake),
         UNIT_TEST(agrees_with_a_sorted_map),
         UNIT_TEST(agrees_while_timers_set_and_remove_timers),
+        UNIT_TEST(agrees_when_it_is_cut_short),
         UNIT_TEST(the_far_future_comes),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -69,16 +69,36 @@ void UvDriver::run_load(Job *base) {
     driver.done_.push(job); // From here on the job is the shard's.
 }
 
-void UvDriver::finish_loads() noexcept {
-    LoadJob *job = done_.take_all();
+void UvDriver::finish_load(LoadJob *job) noexcept {
+    if (FileLoad *load = job->load) {
+        load->data = job->data;
+        load->complete(job->outcome);
+    } else {
+        drop_result(*job);
+    }
+    free_job(job);
+}
+
+// Those that have come back. False: the time was used up.
+bool UvDriver::finish_loads() noexcept {
+    loads_late_ = false;
+    if (finished_ == nullptr)
+        finished_ = done_.take_all();
+    while (LoadJob *job = finished_) {
+        finished_ = job->next_done;
+        finish_load(job);
+        if (!environment_.host.run_ready()) {
+            loads_late_ = finished_ != nullptr || !done_.empty();
+            return false;
+        }
+    }
+    return true;
+}
+
+void UvDriver::drop_loads(LoadJob *job) noexcept {
     while (job != nullptr) {
         LoadJob *next = job->next_done;
-        if (FileLoad *load = job->load) {
-            load->data = job->data;
-            load->complete(job->outcome);
-        } else {
-            drop_result(*job);
-        }
+        drop_result(*job);
         free_job(job);
         job = next;
     }

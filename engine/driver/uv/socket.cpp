@@ -65,7 +65,11 @@ UvSocket *UvDriver::make_socket(int fd, Outcome *outcome) noexcept {
 void UvDriver::close(Socket &socket) noexcept {
     UvSocket &closing = own(socket);
     uv_close(reinterpret_cast<uv_handle_t *>(&closing.poll), [](uv_handle_t *handle) {
-        driver_of(handle->loop).environment_.blocks.free(handle->data, sizeof(UvSocket));
+        auto *socket = static_cast<UvSocket *>(handle->data);
+        if (socket->deferred != 0)
+            socket->gone = true; // deliver_deferred() frees it.
+        else
+            driver_of(handle->loop).environment_.blocks.free(socket, sizeof(UvSocket));
     });
     ::close(closing.fd); // libuv has taken it out of its epoll set.
 }
@@ -73,7 +77,7 @@ void UvDriver::close(Socket &socket) noexcept {
 void UvDriver::watch(UvSocket &socket, int events) noexcept {
     if (socket.watched == events)
         return;
-    socket.watched = events;
+    socket.watched = static_cast<uint8_t>(events);
     if (events == 0)
         uv_poll_stop(&socket.poll);
     else
@@ -83,20 +87,59 @@ void UvDriver::watch(UvSocket &socket, int events) noexcept {
 void UvDriver::on_socket(uv_poll_t *handle, int status, int events) {
     auto *socket = static_cast<UvSocket *>(handle->data);
     UvDriver &driver = driver_of(handle->loop);
-    // With the time used up, leave it: it is level-triggered and comes again.
-    if (driver.environment_.host.out_of_time())
-        return;
     if (status < 0) {
         // libuv has stopped watching a descriptor with an error; the calls will tell which.
         events = UV_READABLE | UV_WRITABLE;
         socket->watched = 0;
     }
-    // The socket must not be touched any more once something has run: it may be closed.
+    driver.note_event();
+    if (driver.cut_fd_ >= 0 || driver.environment_.host.out_of_time()) {
+        driver.defer(*socket, events);
+        return;
+    }
+    bool time_left = driver.deliver(*socket, events);
+    if (!time_left || driver.full_)
+        driver.cut_short();
+}
+
+// The socket must not be touched any more once something has run: it may be closed. False: the time is
+// used up.
+bool UvDriver::deliver(UvSocket &socket, int events) noexcept {
     if ((events & UV_WRITABLE) != 0)
-        driver.writable(*socket);
+        writable(socket);
     if ((events & UV_READABLE) != 0)
-        driver.readable(*socket);
-    driver.environment_.host.run_ready();
+        readable(socket);
+    return environment_.host.run_ready();
+}
+
+// Being level-triggered it would come again, but so would those that were served this time: whoever had
+// to wait is served before them. Without a place here it comes again.
+void UvDriver::defer(UvSocket &socket, int events) noexcept {
+    if (socket.deferred == 0) {
+        if (deferred_end_ == kBatch)
+            return;
+        deferred_[deferred_end_++] = &socket;
+    }
+    socket.deferred |= static_cast<uint8_t>(events);
+}
+
+bool UvDriver::deliver_deferred() noexcept {
+    while (deferred_first_ != deferred_end_) {
+        UvSocket *socket = deferred_[deferred_first_++];
+        int events = socket->deferred;
+        socket->deferred = 0;
+        if (socket->gone) {
+            environment_.blocks.free(socket, sizeof(UvSocket));
+            continue;
+        }
+        if (uv_is_closing(reinterpret_cast<uv_handle_t *>(&socket->poll)))
+            continue;
+        if (!deliver(*socket, events))
+            return false;
+    }
+    deferred_first_ = 0;
+    deferred_end_ = 0;
+    return true;
 }
 
 // ---- listening and accepting --------------------------------------------------------------------

@@ -23,7 +23,9 @@ struct UvSocket final : Socket {
     int fd;
     // What libuv watches for now: UV_READABLE, UV_WRITABLE. Reading stays watched after a receive has
     // ended, since most often the next one follows; an event that nobody wants switches it off.
-    int watched = 0;
+    uint8_t watched = 0;
+    uint8_t deferred = 0; // Events that there was no time for: it is in the driver's list of these.
+    bool gone = false;    // Closed while it was there.
     Connect *connecting = nullptr; // Then next_dirty links the driver's list of them.
     uv_poll_t poll;
 };
@@ -52,6 +54,8 @@ class UvDriver final : public Driver {
     void dispose() noexcept override;
     uint64_t now_ns() const noexcept override;
     void poll(uint64_t until_ns) noexcept override;
+    bool more() const noexcept override { return deferred_first_ != deferred_end_ || full_; }
+    uint64_t step_ns() const noexcept override { return step_ns_; }
     void wake() noexcept override;
     int descriptor() const noexcept override;
     void keep_until(uint64_t until_ns) noexcept override;
@@ -85,6 +89,9 @@ class UvDriver final : public Driver {
     static UvDriver &driver_of(uv_loop_t *loop) noexcept {
         return *static_cast<UvDriver *>(loop->data);
     }
+    // As many events as libuv asks epoll for at once.
+    static constexpr uint32_t kBatch = 1024;
+
     static void on_socket(uv_poll_t *handle, int status, int events);
     static void on_timer(uv_poll_t *handle, int status, int events);
     static void on_wake(uv_async_t *handle);
@@ -95,13 +102,22 @@ class UvDriver final : public Driver {
     // Null, and why, on failure; the descriptor is closed then.
     UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
     void watch(UvSocket &socket, int events) noexcept;
+    bool deliver(UvSocket &socket, int events) noexcept;
+    void defer(UvSocket &socket, int events) noexcept;
+    bool deliver_deferred() noexcept;
+    void run_loop(uv_run_mode mode) noexcept;
+    void cut_short() noexcept;
+    void note_event() noexcept;
+    void note_step() noexcept;
     void readable(UvSocket &socket) noexcept;
     void writable(UvSocket &socket) noexcept;
     void accept_ready(UvSocket &listener) noexcept;
     void receive_ready(UvSocket &stream) noexcept;
     void connect_ready(UvSocket &socket) noexcept;
     void forget_connect(UvSocket &socket) noexcept;
-    void finish_loads() noexcept;
+    bool finish_loads() noexcept;
+    void finish_load(LoadJob *job) noexcept;
+    void drop_loads(LoadJob *job) noexcept;
     void finish_resolves() noexcept;
     void drop_resolves() noexcept;
     void free_resolve(ResolveJob &job) noexcept;
@@ -118,8 +134,23 @@ class UvDriver final : public Driver {
     bool abandoned_ = false;
     Socket *connecting_ = nullptr;
     Mailbox<LoadJob, &LoadJob::next_done> done_;
-    uint32_t loads_ = 0; // Jobs not come back yet.
+    uint32_t loads_ = 0;          // Jobs not come back yet.
+    LoadJob *finished_ = nullptr; // Come back; taken from done_.
     Mailbox<Job, &Job::next> resolved_;
+
+    // What the last poll had no time for.
+    bool loads_late_ = false;
+    uint32_t deferred_first_ = 0;
+    uint32_t deferred_end_ = 0;
+    UvSocket *deferred_[kBatch];
+    int empty_fd_ = -1; // An epoll set without a descriptor; see cut_short().
+    int cut_fd_ = -1;   // The loop's own meanwhile.
+
+    // Of the present or last uv_run().
+    uint32_t events_ = 0;
+    bool full_ = false; // There were as many events as fit into a batch.
+    uint64_t began_ns_ = 0;
+    uint64_t step_ns_ = 0; // How long epoll takes; falls slowly.
 };
 
 } // namespace ferry::driver::uv
