@@ -2,24 +2,9 @@
  * Callbacks: dispatched on the host's thread, or inline on the engine's; what they may do, and what
  * becomes of a completion that has none.
  */
-#include "fixture.h"
+#include "steps.h"
 
 #include <stdatomic.h>
-
-static ferry_queue *make_queue(fixture *f, uint32_t mode, uint32_t capacity) {
-    ferry_queue_options options = {
-        .struct_size = sizeof options, .mode = mode, .capacity = capacity};
-    ferry_queue *queue = NULL;
-    assert_status(ferry_queue_create(f->engine, &options, &queue), FERRY_OK);
-    assert_non_null(queue);
-    return queue;
-}
-
-static void run_until_idle(fixture *f) {
-    for (int i = 0; i < 10; i++) {
-        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
-    }
-}
 
 typedef struct calls {
     fixture *f;

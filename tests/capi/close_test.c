@@ -1,5 +1,5 @@
 /* Closing: what was pending ends first, closing again is fine, and the handle never lives again. */
-#include "fixture.h"
+#include "steps.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -7,12 +7,6 @@
 static ferry_op start_close(fixture *f, ferry_handle handle) {
     ferry_request request;
     ferry_prepare_handle_close(&request, handle);
-    return fixture_submit(f, &request);
-}
-
-static ferry_op start_receive_all(fixture *f, ferry_handle stream) {
-    ferry_request request;
-    ferry_prepare_stream_receive_multishot(&request, stream);
     return fixture_submit(f, &request);
 }
 

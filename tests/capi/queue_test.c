@@ -3,46 +3,11 @@
  *
  * A full ring is ring_test's matter, callbacks are callback_test's, sleep and wake wake_test's.
  */
-#include "fixture.h"
+#include "steps.h"
 
 #include <stdatomic.h>
 
 enum { SMALL = 4 };
-
-static ferry_queue *make_queue(fixture *f, uint32_t mode, uint32_t capacity) {
-    ferry_queue_options options = {
-        .struct_size = sizeof options, .mode = mode, .capacity = capacity};
-    ferry_queue *queue = NULL;
-    assert_status(ferry_queue_create(f->engine, &options, &queue), FERRY_OK);
-    assert_non_null(queue);
-    return queue;
-}
-
-static void submit_nops(fixture *f, ferry_queue *queue, size_t count, ferry_op *ops_out) {
-    for (size_t i = 0; i < count; i++) {
-        ferry_request request;
-        ferry_prepare_nop(&request);
-        request.tag = i;
-        assert_status(referee_submit(f->judge, queue, &request, 1, &ops_out[i], NULL), FERRY_OK);
-    }
-}
-
-/* Let this many nops complete one after the other, so that their order is known. */
-static void complete_nops(fixture *f, ferry_queue *queue, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        ferry_request request;
-        ferry_prepare_nop(&request);
-        request.tag = i;
-        assert_status(referee_submit(f->judge, queue, &request, 1, NULL, NULL), FERRY_OK);
-        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
-    }
-}
-
-static void run_until_idle(fixture *f) {
-    for (int i = 0; i < 10; i++) {
-        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
-    }
-}
 
 /* --- Modes --------------------------------------------------------------------------------- */
 

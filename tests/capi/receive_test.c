@@ -2,7 +2,7 @@
  * Receiving on streams: into the host's memory or lent buffers, once or all that comes, and what is
  * told when it is cancelled or the peer goes.
  */
-#include "fixture.h"
+#include "steps.h"
 
 #include <sys/socket.h>
 
@@ -11,32 +11,6 @@
 #include <string.h>
 
 enum { SOME = 300 * 1000 };
-
-static ferry_op start_receive(fixture *f, ferry_handle stream, void *memory, size_t size) {
-    ferry_request request;
-    ferry_prepare_stream_receive(&request, stream, memory, size);
-    return fixture_submit(f, &request);
-}
-
-static ferry_op start_receive_all(fixture *f, ferry_handle stream) {
-    ferry_request request;
-    ferry_prepare_stream_receive_multishot(&request, stream);
-    return fixture_submit(f, &request);
-}
-
-/* Take lent data until so many bytes of the pattern have come. */
-static void expect_pattern(fixture *f, ferry_op op, size_t position, size_t size) {
-    size_t done = 0;
-    while (done < size) {
-        ferry_completion some = fixture_next(f, op);
-        assert_status(some.status, FERRY_OK);
-        assert_int_equal(some.flags, FERRY_MORE | FERRY_BUFFER);
-        assert_true(pattern_matches(some.data, (size_t)some.result, position + done));
-        done += (size_t)some.result;
-        fixture_release(f, &some);
-    }
-    assert_int_equal(done, size);
-}
 
 static void peer_sends_pattern(int peer, size_t position, size_t size) {
     void *data = malloc(size);
