@@ -379,6 +379,74 @@ def bench_idle(runner):
                        "bytes each", "value <= 768", notes=note)
 
 
+# Frames: how far a budget of 2 ms is overrun with 10,000 things ready at once
+
+
+FRAMES_PEERS = {"receive": "receive"}  # what libuv does beside it; a timer for all others
+FRAMES_NOTES = {
+    "dispatch": "10,000 completions in the ring",
+    "nop": "10,000 nops",
+    "inbox": "10,000 nops from another thread",
+    "timer": "10,000 timers due",
+    "mixed": "5,000 nops, 5,000 timers due",
+    "receive": "10,000 sockets readable",
+    "send": "10,000 sends; no peer",
+}
+
+
+def histogram(samples, which, part):
+    """How many frames were overrun by how much: text, a line for each bucket that has any."""
+    bounds = samples[0]["bounds_us"]
+    names = ["none"] + [f"<= {bound} us" for bound in bounds[1:]] + [f"> {bounds[-1]} us"]
+    counts = [sum(column) for column in zip(*(sample[which][part]["buckets"] for sample in samples))]
+    widest = max(counts) or 1
+    return [f"      {name:>12}  {count:>7}  {'#' * -(-count * 40 // widest)}"
+            for name, count in zip(names, counts) if count]
+
+
+def print_frames(kind, samples):
+    for side, which in ((kind, "frames"), (PEER, "frames"), (kind, "control")):
+        if side not in samples:
+            continue
+        for part, what in (("wall", "all frames"), ("own", "frames that were not disturbed")):
+            figures = [sample[which][part] for sample in samples[side]]
+            middle = {name: statistics.median(figure[name] for figure in figures)
+                      for name in ("p50", "p99", "p999", "max")}
+            title = "control" if which == "control" else side if side != kind else f"Ferry, {kind}"
+            count = sum(figure["count"] for figure in figures)
+            print(f"    {title}, {what} ({count}): overrun p50 {middle['p50']:.1f}, p99 "
+                  f"{middle['p99']:.1f}, p99.9 {middle['p999']:.1f}, max {middle['max']:.1f} us")
+            print("\n".join(histogram(samples[side], which, part)), flush=True)
+
+
+def worst(sample, part):
+    """The overrun at the 99.9th percentile; of all frames if there was none without disturbance."""
+    figures = sample["frames"]
+    return figures[part if figures[part]["count"] else "wall"]["p999"]
+
+
+def bench_frames(runner):
+    count = 500 if runner.quick else 2000
+    for kind in FRAMES_NOTES:
+        variants = {kind: lambda kind=kind: runner.measure(None, "frames_ferry", kind, count)}
+        if kind != "send":
+            peer = FRAMES_PEERS.get(kind, "timer")
+            variants[PEER] = lambda peer=peer: runner.measure(None, "frames_libuv", peer, count // 10)
+        samples = runner.interleave(variants)
+        print_frames(kind, samples)
+        disturbed = sum(sample["frames"]["disturbed"] for sample in samples[kind])
+        frames = sum(sample["frames"]["wall"]["count"] for sample in samples[kind])
+        # Frames in which the system took the processor away say nothing of who had the budget: the
+        # target holds for the others, but the figure of all stands beside it.
+        for variant, part, target, note in (
+                ("undisturbed", "own", "value <= 100", f"{disturbed} of {frames} were disturbed"),
+                ("all", "wall", None, FRAMES_NOTES[kind])):
+            figures = {side: [worst(sample, part) for sample in samples[side]] for side in samples}
+            figures[variant] = figures.pop(kind)
+            runner.add(f"frame, {kind}", variant, figures, lambda us: us, "us over, p99.9", target,
+                       peer=PEER if PEER in figures else None, notes=note)
+
+
 BENCHES = {
     "echo-64": bench_echo_64,
     "echo-1000": bench_echo_1000,
@@ -391,6 +459,7 @@ BENCHES = {
     "channel": bench_channel,
     "timers": bench_timers,
     "idle": bench_idle,
+    "frames": bench_frames,
 }
 
 
