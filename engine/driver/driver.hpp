@@ -53,6 +53,8 @@ struct Primitive {
 // Bytes from a stream: into memory, or where memory is null into a buffer lent when data arrives.
 // outcome.result = bytes, 0 = end of stream. With every buffer lent it ends with FERRY_E_FULL.
 struct Receive : Primitive {
+    bool gather =
+        false; // Memory is null: behind the stream's rest, where it stays, lent to nobody.
     void *memory = nullptr;
     size_t size = 0;
     uint64_t buffer = 0; // Out: the lent buffer's id; memory is then its address.
@@ -107,16 +109,37 @@ struct Resolve : Primitive {
     void *job = nullptr; // The driver's own while active.
 };
 
-// A part of the bytes waiting to be sent on a stream.
+// Bytes from one stream or file to another; outcome.result = those that arrived, also on failure. A
+// stream's next receive and the front of its sends belong to it while it is active.
+struct Transfer : Primitive {
+    bool torn = false; // Out: bytes were taken from the source and have not arrived.
+    Resource *from = nullptr;
+    Resource *to = nullptr;
+    const void *head = nullptr; // Bytes that come before those of the source.
+    size_t head_size = 0;
+    uint64_t size = 0; // Of all, the head included.
+    uint64_t from_offset = 0;
+    uint64_t to_offset = 0;
+    void *job = nullptr; // The driver's own while active.
+};
+
+// One that waits for its turn to send on a stream: with bytes, or, without any, to do something there
+// while later ones wait.
 struct Outgoing {
     Outgoing *next = nullptr;
-    const char *data = nullptr;
-    size_t size = 0;
-    size_t taken = 0; // By the system.
+    const ferry_slice *slices = nullptr; // From the first that is not taken whole.
+    uint64_t part = 0;                   // Of the first slice, taken.
+    uint64_t left = 0;                   // Bytes not taken by the system.
+    uint64_t taken = 0;
     Outcome outcome;
     coro::Wait *wait = nullptr;
     coro::Fiber *fiber = nullptr;
+    bool turn = false;     // No bytes: it is woken at the front and stays there until it passes.
+    bool has_turn = false; // It has been.
 };
+
+// Received bytes that nobody has asked for yet; the runtime's.
+struct Rest;
 
 // A listener or a connected stream, made by the driver, which keeps its own part behind this one. The
 // runtime's part lives here too, because an idle connection is counted in bytes: one block for all.
@@ -129,6 +152,7 @@ struct Socket : Resource {
     };
 
     coro::Fiber *reader = nullptr; // The operation that receives or accepts.
+    Rest *rest = nullptr;          // A stream's, if any: its next receive begins with it.
 
     // Sends, in submission order; the front one may be partly taken.
     Outgoing *unsent = nullptr;
@@ -153,16 +177,17 @@ struct ConstSpan {
     size_t size;
 };
 
-// Most spans in one send call.
-constexpr size_t kSendSpansMax = 64;
+// Most spans in one send call: what one vectored send may have.
+constexpr size_t kSendSpansMax = FERRY_SLICES_MAX;
 
 // What a driver may ask of the shard that owns it; all on the shard's thread unless it says otherwise.
 class Host {
   public:
-    // Memory for the next receive; lend() turns its beginning into a lent buffer and returns the id.
+    // Memory for a stream's next receive; lend() turns its beginning into a lent buffer and returns the
+    // id, or 0 for a receive that gathers. Nothing may come between the two.
     // status: FERRY_OK, FERRY_E_FULL when everything is lent, FERRY_E_NO_MEMORY.
-    virtual Span lend_space(int32_t *status) noexcept = 0;
-    virtual uint64_t lend(size_t used) noexcept = 0;
+    virtual Span lend_space(Socket &stream, int32_t *status) noexcept = 0;
+    virtual uint64_t lend(Socket &stream, size_t used) noexcept = 0;
 
     // Memory for a loaded file, counted against the engine's ceiling. Any thread.
     virtual Outcome allocate_load(size_t size, void **memory) noexcept = 0;
@@ -252,6 +277,9 @@ class Driver {
     virtual void cancel_file(FileCall &) noexcept {}
     virtual void start_resolve(Resolve &resolve) noexcept { unsupported(resolve); }
     virtual void cancel_resolve(Resolve &) noexcept {}
+
+    virtual void start_transfer(Transfer &transfer) noexcept { unsupported(transfer); }
+    virtual void cancel_transfer(Transfer &) noexcept {}
 
     // Of a socket, at once.
     virtual Outcome set(Socket &, uint32_t /*option*/, int64_t /*value*/) noexcept {

@@ -66,6 +66,18 @@ class ForkMark {
     std::atomic<uint32_t> *word_ = nullptr;
 };
 
+// While it lives, writing to a broken stream raises no SIGPIPE on this thread: for calls that cannot be told.
+class NoSigpipe {
+  public:
+    NoSigpipe() noexcept;
+    ~NoSigpipe();
+    NoSigpipe(const NoSigpipe &) = delete;
+    NoSigpipe &operator=(const NoSigpipe &) = delete;
+
+  private:
+    bool blocked_ = false; // By us.
+};
+
 // Big tables walked at random: fewer, larger pages save most of the address translation.
 void hint_large_pages(void *memory, size_t size) noexcept;
 

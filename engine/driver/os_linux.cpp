@@ -127,4 +127,28 @@ bool descriptors_left(int count) noexcept {
     return number >= count;
 }
 
+static sigset_t only_sigpipe() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    return set;
+}
+
+NoSigpipe::NoSigpipe() noexcept {
+    sigset_t set = only_sigpipe();
+    sigset_t before;
+    blocked_ = pthread_sigmask(SIG_BLOCK, &set, &before) == 0 && sigismember(&before, SIGPIPE) == 0;
+}
+
+// Where it was blocked before, as on the engine's own threads, one more that is pending makes no difference.
+NoSigpipe::~NoSigpipe() {
+    if (!blocked_)
+        return;
+    sigset_t set = only_sigpipe();
+    timespec now = {};
+    while (sigtimedwait(&set, nullptr, &now) < 0 && errno == EINTR) {
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 } // namespace ferry::os

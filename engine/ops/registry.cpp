@@ -1,5 +1,7 @@
 #include "ops/registry.hpp"
 
+#include "ops/stream_checks.hpp"
+
 #include <ferry/channel.h>
 #include <ferry/name.h>
 #include <ferry/opcode.h>
@@ -49,32 +51,6 @@ static ferry_status check_connect(const ferry_request &request) {
     if (status == FERRY_OK && connect.local.family != connect.address.family)
         return FERRY_E_INVALID;
     return status;
-}
-
-static ferry_status check_receive(const ferry_request &request) {
-    const ferry_receive_params &receive = request.params.receive;
-    if ((request.flags & FERRY_LEND) != 0)
-        return receive.buffer_u64 == 0 && receive.size == 0 ? FERRY_OK : FERRY_E_INVALID;
-    if ((request.flags & FERRY_MULTISHOT) != 0)
-        return FERRY_E_INVALID; // One buffer cannot hold what keeps coming.
-    if (receive.buffer == nullptr || receive.size == 0 || receive.size > INT64_MAX)
-        return FERRY_E_INVALID;
-    return FERRY_OK;
-}
-
-static ferry_status check_send(const ferry_request &request) {
-    const ferry_send_params &send = request.params.send;
-    if (send.data == nullptr || send.size == 0)
-        return FERRY_E_INVALID;
-    if ((request.flags & FERRY_COPY) != 0)
-        return send.size > FERRY_COPY_MAX ? FERRY_E_LIMIT : FERRY_OK;
-    return send.size > INT64_MAX ? FERRY_E_INVALID : FERRY_OK;
-}
-
-static const void *send_borrows(const ferry_request &request, size_t *size) {
-    if ((request.flags & FERRY_COPY) != 0)
-        *size = static_cast<size_t>(request.params.send.size);
-    return request.params.send.data;
 }
 
 static ferry_status check_load(const ferry_request &request) {
@@ -169,6 +145,39 @@ struct Table {
                                          .words = 2,
                                          .check = check_send,
                                          .borrowed = send_borrows};
+        entries[FERRY_OP_STREAM_RECEIVE_EXACTLY] = {.start = stream_receive_exactly,
+                                                    .targets = kStream,
+                                                    .words = 2,
+                                                    .check = check_exactly};
+        entries[FERRY_OP_STREAM_RECEIVE_UNTIL] = {.start = stream_receive_until,
+                                                  .flags = FERRY_MULTISHOT | FERRY_LEND,
+                                                  .targets = kStream,
+                                                  .words = 5,
+                                                  .check = check_until};
+        entries[FERRY_OP_STREAM_SEND_VECTORED] = {.start = stream_send_vectored,
+                                                  .targets = kStream,
+                                                  .words = 2,
+                                                  .check = check_vectored,
+                                                  .borrowed = vectored_borrows};
+        entries[FERRY_OP_STREAM_SHUTDOWN] = {.start = stream_shutdown, .targets = kStream};
+        entries[FERRY_OP_SOCKET_SET] = {.start = socket_set,
+                                        .targets = kStream | kListener,
+                                        .words = 2,
+                                        .check = check_socket_set};
+        entries[FERRY_OP_SOCKET_ADDRESS] = {.start = socket_address,
+                                            .targets = kStream | kListener,
+                                            .words = 1,
+                                            .check = check_socket_address};
+        entries[FERRY_OP_DESCRIPTOR_ADOPT] = {
+            .start = descriptor_adopt, .words = 2, .opens = true, .check = check_adopt};
+        entries[FERRY_OP_DESCRIPTOR_RELEASE] = {.start = descriptor_release,
+                                                .targets = kStream | kListener | kFile};
+        entries[FERRY_OP_HANDLE_COPY] = {.start = handle_copy,
+                                         .targets = kStream | kFile,
+                                         .words = 4,
+                                         .handle_word = 0,
+                                         .handle_targets = kStream | kFile,
+                                         .check = check_copy};
         entries[FERRY_OP_FILE_LOAD] = {
             .start = file_load, .words = 2, .check = check_load, .borrowed = load_borrows};
         entries[FERRY_OP_CHANNEL_OPEN] = {

@@ -1,4 +1,4 @@
-// Streams: receive, send.
+// Streams: receive, send, shut down. Receiving up to a delimiter is in stream_until.cpp.
 #include "ops/registry.hpp"
 #include "ops/waits.hpp"
 
@@ -6,6 +6,13 @@ namespace ferry::ops {
 
 // As a receive's result: nothing is left to tell of it, receive again.
 static constexpr int64_t kHandedOver = -1;
+
+static void prepare(driver::Receive &receive, void *memory, size_t size) {
+    receive.gather = false;
+    receive.memory = memory;
+    receive.size = size;
+    receive.buffer = 0;
+}
 
 // Tell of a multishot receive's bytes. Null when that is done, or when the receive is over; else what must
 // come first: room in the queue, or a buffer.
@@ -55,9 +62,7 @@ Operation stream_receive(Op *op) {
         co_return Ending{.status = status};
     driver::Receive &receive = hold.socket().receive;
     do {
-        receive.memory = op->params.receive.buffer;
-        receive.size = op->params.receive.size;
-        receive.buffer = 0;
+        prepare(receive, op->params.receive.buffer, op->params.receive.size);
         co_await ReceiveWait(op, hold.socket());
         while (coro::WaitList *obstacle = deliver(op, receive)) {
             co_await coro::ListWait(*op, *obstacle);
@@ -68,16 +73,70 @@ Operation stream_receive(Op *op) {
     co_return last(op, receive);
 }
 
+// Again and again, until all of it has come. What was received before a failure is the host's.
+Operation stream_receive_exactly(Op *op) {
+    Hold hold(op);
+    if (int32_t status = hold.read(op))
+        co_return Ending{.status = status};
+    driver::Receive &receive = hold.socket().receive;
+    ferry_receive_params &left = op->params.receive;
+    uint64_t size = left.size;
+    do {
+        prepare(receive, left.buffer, left.size);
+        co_await ReceiveWait(op, hold.socket());
+        if (receive.outcome.result > 0) {
+            left.buffer = static_cast<char *>(left.buffer) + receive.outcome.result;
+            left.size -= static_cast<uint64_t>(receive.outcome.result);
+        }
+    } while (left.size != 0 && receive.outcome.result > 0);
+    Ending what = failure(op, receive.outcome);
+    what.result = static_cast<int64_t>(size - left.size);
+    if (what.status == FERRY_OK && left.size != 0)
+        what.status = FERRY_E_END;
+    if (receive.outcome.status == FERRY_E_CANCELED && what.result == 0)
+        what.flags = FERRY_REUSABLE;
+    co_return what;
+}
+
+static Ending sent(const Op *op, const driver::Outcome &outcome) {
+    // Nothing taken: the stream is as it was before.
+    bool whole = outcome.status == FERRY_E_CANCELED && outcome.result == 0;
+    return failure(op, outcome, whole ? FERRY_REUSABLE : 0);
+}
+
 Operation stream_send(Op *op) {
     Hold hold(op);
     if (hold.status() != FERRY_OK)
         co_return Ending{.status = hold.status()};
-    SendWait send(op, hold.socket(), op->params.send.data, op->params.send.size);
+    ferry_slice slice;
+    slice.data = const_cast<void *>(op->params.send.data);
+    slice.size = op->params.send.size;
+    BytesWait send(op, hold.socket(), &slice, 1);
     co_await send;
-    driver::Outcome outcome = send.outcome();
-    // Nothing taken: the stream is as it was before.
-    bool whole = outcome.status == FERRY_E_CANCELED && outcome.result == 0;
-    co_return failure(op, outcome, whole ? FERRY_REUSABLE : 0);
+    co_return sent(op, send.outcome());
+}
+
+Operation stream_send_vectored(Op *op) {
+    Hold hold(op);
+    if (hold.status() != FERRY_OK)
+        co_return Ending{.status = hold.status()};
+    BytesWait send(op, hold.socket(), op->params.slices.slices, op->params.slices.count);
+    co_await send;
+    co_return sent(op, send.outcome());
+}
+
+// After the sends before it; those behind find the stream ended.
+Operation stream_shutdown(Op *op) {
+    Hold hold(op);
+    if (hold.status() != FERRY_OK)
+        co_return Ending{.status = hold.status()};
+    TurnWait turn(op, hold.socket());
+    co_await turn;
+    driver::Outcome outcome = turn.outcome();
+    if (outcome.status == FERRY_OK)
+        outcome = op->shard().driver().shut_down(hold.socket());
+    outcome.result = 0;
+    co_return sent(op, outcome);
 }
 
 } // namespace ferry::ops

@@ -13,18 +13,23 @@
 
 namespace ferry::ops {
 
-// A primitive of the driver, by how it is started and cancelled. Its outcome stays in it. Interrupted
+// A primitive of the driver, by how it is started and cancelled, and what of the shard's may have done it
+// before. Its outcome stays in it. Interrupted
 // before it was started, it has the outcome FERRY_E_CANCELED.
-template <class Target, auto Member, auto Start, auto Cancel>
+template <class Target, auto Member, auto Start, auto Cancel, auto Before = nullptr>
 class PrimitiveWait final : public coro::Wait {
   public:
     PrimitiveWait(Op *op, Target &target) : Wait(*op), target_(target) {}
 
     bool await_ready() noexcept {
-        if (!interrupted())
+        if (interrupted()) {
+            primitive().outcome = {.status = FERRY_E_CANCELED};
+            return true;
+        }
+        if constexpr (std::is_same_v<decltype(Before), std::nullptr_t>)
             return false;
-        primitive().outcome = {.status = FERRY_E_CANCELED};
-        return true;
+        else
+            return (shard().*Before)(target_);
     }
     bool await_suspend(std::coroutine_handle<> frame) noexcept {
         driver::Primitive &starting = primitive();
@@ -41,9 +46,8 @@ class PrimitiveWait final : public coro::Wait {
     void interrupt() noexcept override { (driver().*Cancel)(target_); }
 
   private:
-    driver::Driver &driver() const noexcept {
-        return static_cast<Shard *>(fiber().scheduler)->driver();
-    }
+    Shard &shard() const noexcept { return *static_cast<Shard *>(fiber().scheduler); }
+    driver::Driver &driver() const noexcept { return shard().driver(); }
     driver::Primitive &primitive() noexcept {
         if constexpr (std::is_same_v<decltype(Member), std::nullptr_t>)
             return target_;
@@ -57,14 +61,33 @@ class PrimitiveWait final : public coro::Wait {
 using driver::Driver;
 using AcceptWait = PrimitiveWait<driver::Socket, &driver::Socket::accept, &Driver::start_accept,
                                  &Driver::cancel_accept>;
+// What the stream has: its rest, else what arrives.
 using ReceiveWait = PrimitiveWait<driver::Socket, &driver::Socket::receive, &Driver::start_receive,
-                                  &Driver::cancel_receive>;
+                                  &Driver::cancel_receive, &Shard::receive_rest>;
+// What arrives, behind the rest if there is one.
+using GatherWait = PrimitiveWait<driver::Socket, &driver::Socket::receive, &Driver::start_receive,
+                                 &Driver::cancel_receive>;
+using TransferWait =
+    PrimitiveWait<driver::Transfer, nullptr, &Driver::start_transfer, &Driver::cancel_transfer>;
 using ConnectWait =
     PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect, &Driver::cancel_connect>;
 using LoadWait =
     PrimitiveWait<driver::FileLoad, nullptr, &Driver::start_load, &Driver::cancel_load>;
 using ResolveWait =
     PrimitiveWait<driver::Resolve, nullptr, &Driver::start_resolve, &Driver::cancel_resolve>;
+
+// Until the others that are ready have run.
+class YieldWait final : public coro::Wait {
+  public:
+    explicit YieldWait(Op *op) : Wait(*op) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> frame) noexcept {
+        suspend(frame);
+        wake();
+    }
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override {} // It is ready again: nobody asks.
+};
 
 // Until a time; ends early when interrupted.
 class SleepWait final : public coro::Wait {
@@ -90,12 +113,13 @@ class SleepWait final : public coro::Wait {
 
 // Until all of some bytes are sent, or the stream fails. outcome() then tells how many were taken;
 // FERRY_OK only if that is all.
-class SendWait final : public coro::Wait {
+class SendWait : public coro::Wait {
   public:
-    SendWait(Op *op, driver::Socket &socket, const void *data, size_t size)
+    SendWait(Op *op, driver::Socket &socket, const ferry_slice *slices, size_t count)
         : Wait(*op), socket_(socket) {
-        outgoing_.data = static_cast<const char *>(data);
-        outgoing_.size = size;
+        outgoing_.slices = slices;
+        for (size_t i = 0; i < count; ++i)
+            outgoing_.left += slices[i].size;
         outgoing_.wait = this;
         outgoing_.fiber = op;
     }
@@ -111,16 +135,40 @@ class SendWait final : public coro::Wait {
     driver::Outcome outcome() const noexcept {
         driver::Outcome outcome = outgoing_.outcome;
         outcome.result = static_cast<int64_t>(outgoing_.taken);
-        if (outcome.status == FERRY_OK && outgoing_.taken < outgoing_.size)
+        if (outcome.status == FERRY_OK && outgoing_.left != 0)
             outcome.status = FERRY_E_CANCELED;
         return outcome;
     }
 
-  private:
+  protected:
+    ~SendWait() = default;
     Shard &shard() const noexcept { return *static_cast<Shard *>(fiber().scheduler); }
 
     driver::Socket &socket_;
     driver::Outgoing outgoing_;
+};
+
+class BytesWait final : public SendWait {
+  public:
+    using SendWait::SendWait;
+};
+
+// For one's turn to send, which lasts as long as this lives. Not come when outcome() is a failure.
+class TurnWait final : public SendWait {
+  public:
+    TurnWait(Op *op, driver::Socket &socket) : SendWait(op, socket, nullptr, 0) {
+        outgoing_.turn = true;
+    }
+    ~TurnWait() {
+        if (outgoing_.has_turn)
+            shard().pass(socket_, outgoing_);
+    }
+
+    driver::Outcome outcome() const noexcept {
+        if (outgoing_.has_turn || outgoing_.outcome.status != FERRY_OK)
+            return outgoing_.outcome;
+        return {.status = FERRY_E_CANCELED};
+    }
 };
 
 // Until a handle is closed. It cannot be hurried.
@@ -152,9 +200,10 @@ inline coro::ListWait room(Op *op) {
 // had; status() tells why.
 class Hold {
   public:
-    explicit Hold(Op *op) : shard_(op->shard()) {
+    explicit Hold(Op *op) : Hold(op, op->target) {}
+    Hold(Op *op, uint64_t handle) : shard_(op->shard()) {
         HandleSlot *slot;
-        status_ = shard_.look_up(op->target, &slot);
+        status_ = shard_.look_up(handle, &slot);
         if (status_ != FERRY_OK)
             return;
         socket_ = static_cast<driver::Socket *>(slot->resource);

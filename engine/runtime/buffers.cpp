@@ -54,10 +54,12 @@ ferry_status Buffers::next_chunk() noexcept {
     return FERRY_OK;
 }
 
-ferry_status Buffers::space(driver::Span *span) noexcept {
-    if (free_slots_ == UINT32_MAX && slots_made_ == slots_max_)
+ferry_status Buffers::space(driver::Span *span, size_t least) noexcept {
+    if (out_of_slots())
         return FERRY_E_FULL;
-    if (current_ == nullptr || kChunkSize - current_->used < kSpaceMin) {
+    if (current_ != nullptr)
+        current_->used = (current_->used + 63) & ~size_t{63}; // Each piece on its own cache line.
+    if (current_ == nullptr || kChunkSize - current_->used < least) {
         ferry_status status = next_chunk();
         if (status != FERRY_OK)
             return status;
@@ -67,18 +69,49 @@ ferry_status Buffers::space(driver::Span *span) noexcept {
 }
 
 uint64_t Buffers::lend(size_t used) noexcept {
+    return fill_slot(keep(used), 0);
+}
+
+void *Buffers::keep(size_t used) noexcept {
     FERRY_ASSERT(current_ != nullptr && used <= kChunkSize - current_->used);
-    Chunk *chunk = current_;
-    // The next piece begins on its own cache line.
-    chunk->used += (used + 63) & ~size_t{63};
-    if (chunk->used > kChunkSize)
-        chunk->used = kChunkSize;
-    ++chunk->lent;
+    current_->used += used;
+    ++current_->users;
+    return current_;
+}
+
+// What can still be received right behind the kept bytes that end here.
+driver::Span Buffers::behind(const void *chunk, const char *end) const noexcept {
+    if (chunk != current_ || end != current_->memory + current_->used)
+        return {};
+    return {current_->memory + current_->used, kChunkSize - current_->used};
+}
+
+void Buffers::grow(size_t used) noexcept {
+    current_->used += used;
+}
+
+uint64_t Buffers::lend_kept(void *chunk) noexcept {
+    if (out_of_slots())
+        return 0;
+    ++static_cast<Chunk *>(chunk)->users;
     return fill_slot(chunk, 0);
 }
 
+void Buffers::drop(void *owner) noexcept {
+    auto *chunk = static_cast<Chunk *>(owner);
+    FERRY_ASSERT(chunk->users > 0);
+    if (--chunk->users != 0)
+        return;
+    if (chunk == current_) {
+        chunk->used = 0;
+    } else {
+        chunk->next_free = free_chunks_;
+        free_chunks_ = chunk;
+    }
+}
+
 uint64_t Buffers::lend_block(void *memory, size_t size) noexcept {
-    if (free_slots_ == UINT32_MAX && slots_made_ == slots_max_)
+    if (out_of_slots())
         return 0;
     return fill_slot(memory, size);
 }
@@ -121,18 +154,8 @@ ferry_status Buffers::release(Id id) noexcept {
 
 void Buffers::reclaim_slot(uint32_t index) noexcept {
     Slot &slot = slots_[index];
-    if (slot.size == 0) {
-        auto *chunk = static_cast<Chunk *>(slot.owner);
-        FERRY_ASSERT(chunk->lent > 0);
-        if (--chunk->lent == 0) {
-            if (chunk == current_) {
-                chunk->used = 0;
-            } else {
-                chunk->next_free = free_chunks_;
-                free_chunks_ = chunk;
-            }
-        }
-    }
+    if (slot.size == 0)
+        drop(slot.owner);
     slot.next_free = free_slots_;
     free_slots_ = index;
 }

@@ -53,8 +53,18 @@ class Buffers {
 
     // The shard's thread: room for a receive, and lending what arrived at its beginning. FERRY_E_FULL
     // when everything is lent, FERRY_E_NO_MEMORY when the allocator refuses and nothing is.
-    ferry_status space(driver::Span *span) noexcept;
+    ferry_status space(driver::Span *span) noexcept { return space(span, kSpaceMin); }
     uint64_t lend(size_t used) noexcept;
+
+    // The shard's thread: received bytes that stay with their stream. Room for so much at least; keep() counts
+    // its beginning on the chunk, which lives until drop(). While nothing else has come behind them, they
+    // can grow(); parts of them can be lent: 0 when there is no slot.
+    ferry_status space(driver::Span *span, size_t least) noexcept;
+    void *keep(size_t used) noexcept;
+    driver::Span behind(const void *chunk, const char *end) const noexcept;
+    void grow(size_t used) noexcept;
+    uint64_t lend_kept(void *chunk) noexcept;
+    void drop(void *chunk) noexcept;
 
     // The shard's thread: lend a loaded file; 0 when there is no slot.
     uint64_t lend_block(void *memory, size_t size) noexcept;
@@ -82,15 +92,15 @@ class Buffers {
         return lent > released ? lent - released : 0;
     }
 
-  private:
     static constexpr size_t kChunkSize = 65536;
     // A receive is not offered less than this: better a fresh chunk than a short read.
     static constexpr size_t kSpaceMin = 16384;
 
+  private:
     struct Chunk {
         char *memory = nullptr;
         size_t used = 0;
-        uint32_t lent = 0;
+        uint32_t users = 0; // Pieces lent and rests kept.
         Chunk *next_free = nullptr;
     };
 
@@ -106,6 +116,9 @@ class Buffers {
     ferry_status next_chunk() noexcept;
     uint64_t fill_slot(void *owner, size_t size) noexcept;
     void reclaim_slot(uint32_t index) noexcept;
+    bool out_of_slots() const noexcept {
+        return free_slots_ == UINT32_MAX && slots_made_ == slots_max_;
+    }
 
     const Allocator &allocator_;
     LoadBudget &loads_;

@@ -704,18 +704,6 @@ void Shard::interrupt(coro::Fiber &fiber, int32_t status) noexcept {
 
 // ---- driver::Host -------------------------------------------------------------------------------
 
-driver::Span Shard::lend_space(int32_t *status) noexcept {
-    driver::Span span;
-    *status = buffers_.space(&span);
-    if (*status != FERRY_OK && buffers_.take_back())
-        *status = buffers_.space(&span);
-    return span;
-}
-
-uint64_t Shard::lend(size_t used) noexcept {
-    return buffers_.lend(used);
-}
-
 driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
     *memory = nullptr;
     if (!engine_.loads().take(size))
@@ -728,13 +716,16 @@ driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
 }
 
 void Shard::lend_record(const void *record, size_t size, Ending *what) noexcept {
-    driver::Span space = lend_space(&what->status);
+    driver::Span space;
+    what->status = buffers_.space(&space);
+    if (what->status != FERRY_OK && buffers_.take_back())
+        what->status = buffers_.space(&space);
     if (what->status != FERRY_OK)
         return;
     std::memcpy(space.data, record, size);
     what->data = space.data;
     what->result = static_cast<int64_t>(size);
-    what->buffer = lend(size);
+    what->buffer = buffers_.lend(size);
     what->flags |= FERRY_BUFFER;
 }
 
@@ -784,6 +775,7 @@ void Shard::abandon(driver::Resource &resource) noexcept {
         engine_.allocator().destroy(static_cast<Channel *>(&resource));
         break;
     default:
+        free_rest(static_cast<driver::Socket &>(resource));
         driver_->abandon(static_cast<driver::Socket &>(resource));
     }
 }

@@ -116,9 +116,24 @@ class Shard final : public coro::Scheduler, public driver::Host {
     // What is pending on it ends with FERRY_E_CLOSED, then it closes. True: it is closed already.
     bool close(HandleSlot &slot, driver::Closer *closer) noexcept;
 
+    // Give its descriptor up: outcome.result. Nothing is at work on it. The handle is stale afterwards.
+    driver::Outcome release_resource(HandleSlot &slot) noexcept;
+
     void enqueue(driver::Socket &socket, driver::Outgoing &outgoing) noexcept;
     // Take out those sends whose fiber was interrupted.
     void drop_interrupted(driver::Socket &socket) noexcept;
+    // One that had its turn leaves the front to those behind it.
+    void pass(driver::Socket &socket, driver::Outgoing &outgoing) noexcept;
+
+    // A stream's rest: see rest.hpp. receive_rest: complete its receive from there; false = there is none.
+    static driver::Span rest(const driver::Socket &socket) noexcept;
+    bool receive_rest(driver::Socket &socket) noexcept;
+    void drop_rest(driver::Socket &socket, size_t size) noexcept;
+    // The stream is going to wait: hold no more memory than needed.
+    void settle_rest(driver::Socket &socket) noexcept;
+    // Its beginning as a lent buffer, which drop_rest() must follow, or unlend(). FERRY_E_FULL: no room.
+    int32_t lend_rest(driver::Socket &socket, size_t size, Ending *what) noexcept;
+    void unlend(uint64_t buffer) noexcept;
 
     // A record of the engine's as a lent buffer: fills what->data, result, buffer and flags, or status.
     void lend_record(const void *record, size_t size, Ending *what) noexcept;
@@ -139,8 +154,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t ops_taken() noexcept;
 
     // ---- driver::Host ----
-    driver::Span lend_space(int32_t *status) noexcept override;
-    uint64_t lend(size_t used) noexcept override;
+    driver::Span lend_space(driver::Socket &stream, int32_t *status) noexcept override;
+    uint64_t lend(driver::Socket &stream, size_t used) noexcept override;
     driver::Outcome allocate_load(size_t size, void **memory) noexcept override;
     void free_load(void *memory, size_t size) noexcept override;
     void sent(driver::Socket &socket, driver::Outcome outcome) noexcept override;
@@ -191,6 +206,13 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void flush_socket(driver::Socket &socket) noexcept;
     void distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept;
     void mark_dirty(driver::Socket &socket) noexcept;
+    ferry_status space_for(driver::Socket &socket, driver::Span *span) noexcept;
+    ferry_status gather_space(driver::Socket &socket, driver::Span *span) noexcept;
+    ferry_status space_in_block(driver::Rest &rest, driver::Span *span) noexcept;
+    ferry_status space_in_chunk(driver::Rest &rest, driver::Span *span) noexcept;
+    void gather(driver::Rest &rest, size_t used) noexcept;
+    void free_rest_memory(driver::Rest &rest) noexcept;
+    void free_rest(driver::Socket &socket) noexcept;
     void interrupt_users(driver::Resource &resource) noexcept;
     bool finish_close(HandleSlot &slot) noexcept;
     void abandon(driver::Resource &resource) noexcept;

@@ -63,7 +63,9 @@ void Shard::interrupt_users(driver::Resource &resource) noexcept {
     if (socket.reader != nullptr)
         interrupt(*socket.reader, FERRY_E_CLOSED);
     for (driver::Outgoing *at = socket.unsent; at != nullptr; at = at->next) {
-        if (at->fiber->interrupted == 0)
+        if (at->has_turn)
+            interrupt(*at->fiber, FERRY_E_CLOSED);
+        else if (at->fiber->interrupted == 0)
             at->fiber->interrupted = FERRY_E_CLOSED;
     }
     drop_interrupted(socket);
@@ -80,13 +82,29 @@ bool Shard::finish_close(HandleSlot &slot) noexcept {
     }
     driver::Closer *closer = resource.closer;
     handles_.remove(slot);
-    if (kind == Kind::channel)
+    if (kind == Kind::channel) {
         engine_.allocator().destroy(static_cast<Channel *>(&resource));
-    else
+    } else {
+        free_rest(static_cast<driver::Socket &>(resource));
         driver_->close(static_cast<driver::Socket &>(resource));
+    }
     if (closer != nullptr)
         closer->wake();
     return true;
+}
+
+driver::Outcome Shard::release_resource(HandleSlot &slot) noexcept {
+    driver::Resource &resource = *slot.resource;
+    FERRY_ASSERT(resource.holds == 0 && !resource.closing);
+    bool file = Id{resource.handle}.kind() == Kind::file;
+    if (!file)
+        free_rest(static_cast<driver::Socket &>(resource));
+    driver::Outcome outcome = driver_->release(resource);
+    if (outcome.status != FERRY_OK)
+        return outcome;
+    handles_.outdate(slot);
+    handles_.remove(slot);
+    return outcome;
 }
 
 // A file's close may fail: what the system could not write in the end is told to who closes it.

@@ -1,4 +1,5 @@
 // What waits to be sent on the shard's streams: sends of one turn leave together.
+#include "base/assert.hpp"
 #include "runtime/shard.hpp"
 
 #include <ferry/status.h>
@@ -39,13 +40,37 @@ void Shard::flush() noexcept {
     }
 }
 
+// Those at the front that have bytes, as spans; how many.
+static size_t collect(const driver::Outgoing *at, driver::ConstSpan *spans) {
+    size_t count = 0;
+    for (; at != nullptr && !at->turn; at = at->next) {
+        uint64_t part = at->part;
+        uint64_t left = at->left;
+        for (const ferry_slice *slice = at->slices; left != 0; ++slice, part = 0) {
+            uint64_t size = slice->size - part;
+            if (size == 0)
+                continue;
+            if (count == driver::kSendSpansMax)
+                return count;
+            spans[count++] = {static_cast<const char *>(slice->data) + part, size};
+            left -= size;
+        }
+    }
+    return count;
+}
+
 void Shard::flush_socket(driver::Socket &socket) noexcept {
     while (socket.unsent != nullptr && !socket.sending) {
+        driver::Outgoing &front = *socket.unsent;
+        if (front.turn) {
+            if (!front.has_turn) {
+                front.has_turn = true;
+                front.wait->wake();
+            }
+            return;
+        }
         driver::ConstSpan spans[driver::kSendSpansMax];
-        size_t count = 0;
-        for (driver::Outgoing *at = socket.unsent; at != nullptr && count < driver::kSendSpansMax;
-             at = at->next)
-            spans[count++] = {at->data + at->taken, at->size - at->taken};
+        size_t count = collect(&front, spans);
         driver::Outcome outcome;
         socket.sending = true;
         if (!driver_->send(socket, spans, count, &outcome))
@@ -55,21 +80,44 @@ void Shard::flush_socket(driver::Socket &socket) noexcept {
     }
 }
 
+static void take(driver::Outgoing &outgoing, uint64_t bytes) {
+    outgoing.taken += bytes;
+    outgoing.left -= bytes;
+    while (bytes != 0) {
+        uint64_t size = outgoing.slices->size - outgoing.part;
+        if (bytes < size) {
+            outgoing.part += bytes;
+            return;
+        }
+        bytes -= size;
+        ++outgoing.slices;
+        outgoing.part = 0;
+    }
+}
+
 // Tell the sends what was taken of them; an error is the stream's and ends them all.
 void Shard::distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept {
-    auto left = static_cast<uint64_t>(outcome.result);
+    auto bytes = static_cast<uint64_t>(outcome.result);
+    bool failed = outcome.status != FERRY_OK;
     while (driver::Outgoing *front = socket.unsent) {
-        uint64_t wanted = front->size - front->taken;
-        uint64_t part = left < wanted ? left : wanted;
-        front->taken += part;
-        left -= part;
-        if (front->taken < front->size && outcome.status == FERRY_OK)
+        uint64_t part = bytes < front->left ? bytes : front->left;
+        take(*front, part);
+        bytes -= part;
+        bool done = front->left == 0 && !front->turn;
+        if (!done && !failed)
             break;
         socket.unsent = front->next;
-        if (front->taken < front->size)
+        if (!done)
             front->outcome = outcome;
         front->wait->wake();
     }
+}
+
+void Shard::pass(driver::Socket &socket, driver::Outgoing &outgoing) noexcept {
+    FERRY_ASSERT(socket.unsent == &outgoing && outgoing.has_turn);
+    socket.unsent = outgoing.next;
+    if (socket.unsent != nullptr)
+        mark_dirty(socket);
 }
 
 void Shard::sent(driver::Socket &socket, driver::Outcome outcome) noexcept {
@@ -88,7 +136,7 @@ void Shard::drop_interrupted(driver::Socket &socket) noexcept {
     driver::Outgoing **link = &socket.unsent;
     driver::Outgoing *last = nullptr;
     while (driver::Outgoing *at = *link) {
-        if (at->fiber->interrupted != 0) {
+        if (at->fiber->interrupted != 0 && !at->has_turn) {
             *link = at->next;
             at->wait->wake();
         } else {

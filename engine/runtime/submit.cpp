@@ -40,8 +40,11 @@ class Submission {
 
     ferry_status check(const ferry_request &request, Shard **shard) noexcept;
     ferry_status check_children(const ferry_request &request, Shard **shard) noexcept;
+    ferry_status check_child_handle(uint32_t index, ferry_handle handle, uint32_t targets,
+                                    Shard **first) noexcept;
     ferry_status check_target(const ferry_request &request, uint32_t targets,
                               Shard **shard) noexcept;
+    ferry_status check_handle(ferry_handle handle, uint32_t targets, Shard **shard) noexcept;
     ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
     ferry_status send_over(Shard &shard, const ferry_request *requests, size_t count, ferry_op *ops,
                            size_t *sent) noexcept;
@@ -88,7 +91,12 @@ ferry_status Submission::check_target(const ferry_request &request, uint32_t tar
         *shard = home();
         return FERRY_OK;
     }
-    Id id{request.target};
+    return check_handle(request.target, targets, shard);
+}
+
+ferry_status Submission::check_handle(ferry_handle handle, uint32_t targets,
+                                      Shard **shard) noexcept {
+    Id id{handle};
     if (!is_handle(id.kind()))
         return FERRY_E_BAD_HANDLE;
     if (id.engine() != engine_.tag())
@@ -107,33 +115,49 @@ ferry_status Submission::check(const ferry_request &request, Shard **shard) noex
         return status;
     const OpSpec &spec = this->spec(request);
     status = check_target(request, spec.targets, shard);
+    if (status == FERRY_OK && spec.handle_word >= 0) {
+        Shard *other;
+        status = check_handle(request.params.words[spec.handle_word], spec.handle_targets, &other);
+        if (status == FERRY_OK && other != *shard)
+            status = FERRY_E_WRONG_SHARD;
+    }
     if (status != FERRY_OK)
         return status;
     status = spec.check != nullptr ? spec.check(request) : FERRY_OK;
     return status == FERRY_OK && spec.group ? check_children(request, shard) : status;
 }
 
-// A tree runs where its first target lives.
+// A tree runs where the first handle lives that it names.
 ferry_status Submission::check_children(const ferry_request &request, Shard **shard) noexcept {
     ferry_status status = draft_.gather(request, engine_.operations());
-    bool placed = false;
+    Shard *first = nullptr;
     for (uint32_t i = 0; i < draft_.count() && status == FERRY_OK; ++i) {
         const ferry_request &child = draft_[i];
         const OpSpec &spec = this->spec(child);
         status = spec.check != nullptr ? spec.check(child) : FERRY_OK;
-        if (status != FERRY_OK || spec.targets == 0)
-            continue;
-        if (Id{child.target}.kind() == Kind::child) {
-            if (!draft_.names_earlier(i, child.target, engine_.operations()))
-                status = FERRY_E_INVALID;
-            continue;
-        }
-        Shard *place;
-        status = check_target(child, spec.targets, &place);
-        if (status == FERRY_OK && !placed)
-            *shard = place;
-        placed = true;
+        if (status == FERRY_OK && spec.targets != 0)
+            status = check_child_handle(i, child.target, spec.targets, &first);
+        else if (status == FERRY_OK && child.target != FERRY_NONE)
+            status = FERRY_E_UNSUPPORTED;
+        if (status == FERRY_OK && spec.handle_word >= 0)
+            status = check_child_handle(i, child.params.words[spec.handle_word],
+                                        spec.handle_targets, &first);
     }
+    if (first != nullptr)
+        *shard = first;
+    return status;
+}
+
+// A handle, or what stands for one that an earlier child opens.
+ferry_status Submission::check_child_handle(uint32_t index, ferry_handle handle, uint32_t targets,
+                                            Shard **first) noexcept {
+    if (Id{handle}.kind() == Kind::child)
+        return draft_.names_earlier(index, handle, engine_.operations()) ? FERRY_OK
+                                                                         : FERRY_E_INVALID;
+    Shard *place;
+    ferry_status status = check_handle(handle, targets, &place);
+    if (status == FERRY_OK && *first == nullptr)
+        *first = place;
     return status;
 }
 

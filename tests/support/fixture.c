@@ -464,6 +464,17 @@ ferry_handle fixture_stream(fixture *f, int *peer_out) {
     return connect_to(f, listener, port, peer_out);
 }
 
+ferry_handle fixture_stream_beside(fixture *f, ferry_handle other, int *peer_out) {
+    ferry_request nothing;
+    for (;;) {
+        ferry_handle stream = fixture_stream(f, peer_out);
+        ferry_prepare_handle_copy(&nothing, other, stream, 0, 0, 0);
+        if (fixture_fate(f, &nothing) != FERRY_E_WRONG_SHARD) {
+            return stream;
+        }
+    }
+}
+
 ferry_handle fixture_narrow_stream(fixture *f, int *peer_out) {
     uint16_t port;
     int listener = peer_listen_small(&port);

@@ -176,6 +176,9 @@ ferry_handle fixture_listen(fixture *f, uint16_t *port_out);
 /** A stream connected to a plain socket. */
 ferry_handle fixture_stream(fixture *f, int *peer_out);
 
+/** The same, on the shard of another handle (a stream or a file), so that one can be copied to the other. */
+ferry_handle fixture_stream_beside(fixture *f, ferry_handle other, int *peer_out);
+
 /** The same; the peer's side buffers little, so that sends to it soon wait. */
 ferry_handle fixture_narrow_stream(fixture *f, int *peer_out);
 

@@ -4,9 +4,23 @@
 #include <string.h>
 
 static const char *const names[PENDING_KINDS] = {
-    "timer",   "interval",     "accept one",      "accept",
-    "connect", "receive",      "receive lent",    "receive all",
-    "send",    "channel send", "channel receive", "channel receive all",
+    "timer",
+    "interval",
+    "accept one",
+    "accept",
+    "connect",
+    "receive",
+    "receive lent",
+    "receive all",
+    "exactly",
+    "until",
+    "until all",
+    "send",
+    "vectored",
+    "copy",
+    "channel send",
+    "channel receive",
+    "channel receive all",
     "load",
 };
 
@@ -45,6 +59,25 @@ static ferry_handle open_channel(fixture *f) {
     return fixture_do(f, &request).handle;
 }
 
+static void prepare_vectored(fixture *f, ferry_request *request) {
+    int peer;
+    ferry_handle stream = fixture_narrow_stream(f, &peer);
+    ferry_slice *slices = fixture_memory(f, 2 * sizeof *slices);
+    for (int i = 0; i < 2; i++) {
+        slices[i].data = fixture_memory(f, FIXTURE_STUCK_SIZE);
+        slices[i].size = FIXTURE_STUCK_SIZE;
+        memset(slices[i].data, 'v', FIXTURE_STUCK_SIZE);
+    }
+    ferry_prepare_stream_send_vectored(request, stream, slices, 2);
+}
+
+static void prepare_copy(fixture *f, ferry_request *request) {
+    int peer;
+    ferry_handle from = fixture_stream(f, &peer);
+    ferry_handle to = fixture_stream_beside(f, from, &peer);
+    ferry_prepare_handle_copy(request, from, to, UINT64_MAX, 0, 0);
+}
+
 void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
     int peer;
     char name[24];
@@ -73,6 +106,18 @@ void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
     case PENDING_RECEIVE_ALL:
         prepare_receive_lent(f, request, FERRY_LEND | FERRY_MULTISHOT);
         break;
+    case PENDING_EXACTLY:
+        ferry_prepare_stream_receive_exactly(request, fixture_stream(f, &peer),
+                                             fixture_memory(f, 16), 16);
+        break;
+    case PENDING_UNTIL:
+        ferry_prepare_stream_receive_until(request, fixture_stream(f, &peer), fixture_memory(f, 16),
+                                           16, "\n", 1);
+        break;
+    case PENDING_UNTIL_ALL:
+        ferry_prepare_stream_receive_until(request, fixture_stream(f, &peer), NULL, 16, "\n", 1);
+        request->flags = FERRY_LEND | FERRY_MULTISHOT;
+        break;
     case PENDING_SEND:
         prepare_send(f, request);
         break;
@@ -85,6 +130,12 @@ void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
         break;
     case PENDING_CHANNEL_RECEIVE_ALL:
         ferry_prepare_channel_receive(request, open_channel(f));
+        break;
+    case PENDING_VECTORED:
+        prepare_vectored(f, request);
+        break;
+    case PENDING_COPY:
+        prepare_copy(f, request);
         break;
     case PENDING_LOAD:
         snprintf(name, sizeof name, "pending-%zu", f->fifo_count);

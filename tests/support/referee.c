@@ -261,6 +261,9 @@ static bool result_fits(const op_record *op, const ferry_completion *c) {
     case FERRY_OP_CHANNEL_OPEN:
     case FERRY_OP_CHANNEL_SEND:
     case FERRY_OP_CHANNEL_FINISH:
+    case FERRY_OP_STREAM_SHUTDOWN:
+    case FERRY_OP_SOCKET_SET:
+    case FERRY_OP_DESCRIPTOR_ADOPT:
         return c->result == 0;
     case FERRY_OP_CHANNEL_RECEIVE:
         return ok ? more == multishot : !more && c->result == 0;
@@ -270,7 +273,17 @@ static bool result_fits(const op_record *op, const ferry_completion *c) {
         return !ok || (c->result >= 1 && c->result <= UINT16_MAX);
     case FERRY_OP_TCP_ACCEPT:
         return !ok || more == multishot;
+    case FERRY_OP_SOCKET_ADDRESS:
+        return c->result == (ok ? (int64_t)sizeof(ferry_address) : 0);
+    case FERRY_OP_HANDLE_COPY:
+        return c->result >= 0 && (uint64_t)c->result <= op->size;
+    case FERRY_OP_STREAM_RECEIVE_UNTIL:
+        return c->result >= 0 && (uint64_t)c->result <= op->size && (ok || c->result == 0) &&
+               (c->result > 0 || !more) && (!ok || !multishot || more == (c->result > 0)) &&
+               ((c->flags & FERRY_BUFFER) != 0) == ((op->flags & FERRY_LEND) != 0 && c->result > 0);
     case FERRY_OP_STREAM_SEND:
+    case FERRY_OP_STREAM_SEND_VECTORED:
+    case FERRY_OP_STREAM_RECEIVE_EXACTLY:
         return c->result >= 0 &&
                (ok ? (uint64_t)c->result == op->size : (uint64_t)c->result <= op->size);
     case FERRY_OP_STREAM_RECEIVE:
@@ -390,6 +403,29 @@ int32_t referee_wait(referee *judge, ferry_queue *queue, ferry_completion *out, 
 
 /* --- Submissions --------------------------------------------------------------------------- */
 
+/* The most bytes it may tell of. */
+static uint64_t size_of(const ferry_request *request) {
+    uint64_t size = 0;
+    switch (request->opcode) {
+    case FERRY_OP_STREAM_SEND:
+        return request->params.send.size;
+    case FERRY_OP_STREAM_SEND_VECTORED:
+        for (uint64_t i = 0; i < request->params.slices.count; i++) {
+            size += request->params.slices.slices[i].size;
+        }
+        return size;
+    case FERRY_OP_STREAM_RECEIVE:
+    case FERRY_OP_STREAM_RECEIVE_EXACTLY:
+        return request->params.receive.size;
+    case FERRY_OP_STREAM_RECEIVE_UNTIL:
+        return request->params.receive_until.size;
+    case FERRY_OP_HANDLE_COPY:
+        return request->params.copy.size;
+    default:
+        return 0;
+    }
+}
+
 static void register_op(referee *judge, const ferry_request *request, ferry_op id) {
     if (id == FERRY_NONE) {
         complain(judge, "opcode %u, tag %" PRIx64 ": accepted without an op id", request->opcode,
@@ -406,11 +442,9 @@ static void register_op(referee *judge, const ferry_request *request, ferry_op i
     op->flags = request->flags;
     op->tag = request->tag;
     op->target = request->target;
-    if (request->opcode == FERRY_OP_STREAM_SEND) {
-        op->size = request->params.send.size;
-    } else if (request->opcode == FERRY_OP_STREAM_RECEIVE) {
-        op->size = request->params.receive.size;
-    } else if (request->opcode == FERRY_OP_HANDLE_CLOSE) {
+    op->size = size_of(request);
+    if (request->opcode == FERRY_OP_HANDLE_CLOSE ||
+        request->opcode == FERRY_OP_DESCRIPTOR_RELEASE) {
         /* From here on the engine may close it at any time. */
         handle_record *record = id_map_find(&judge->handles, request->target);
         if (record != NULL) {

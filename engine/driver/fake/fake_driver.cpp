@@ -290,7 +290,7 @@ void FakeDriver::receive(FakeSocket &stream) noexcept {
     bool lend = space.data == nullptr;
     int32_t status = FERRY_OK;
     if (lend)
-        space = environment_.host.lend_space(&status);
+        space = environment_.host.lend_space(stream, &status);
     if (status != FERRY_OK) {
         end(Call::receive, &stream, receive, {.status = status});
         return;
@@ -300,7 +300,7 @@ void FakeDriver::receive(FakeSocket &stream) noexcept {
     stream.arrived.erase(0, size);
     if (lend) {
         receive.memory = space.data;
-        receive.buffer = environment_.host.lend(size);
+        receive.buffer = environment_.host.lend(stream, size);
     }
     if (stream.peer != nullptr && stream.peer->blocked)
         post(Call::send, stream.peer);

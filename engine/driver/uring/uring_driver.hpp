@@ -19,10 +19,13 @@ namespace ferry::driver::uring {
 constexpr uint16_t kBufferCount = 64;
 constexpr uint32_t kBufferSize = 16384;
 
+// The most parts of one send; what is left of more comes with the next.
+constexpr size_t kPartsMax = 64;
+
 // What the kernel reads of a send with several parts, until it has answered.
 struct Message {
     msghdr header;
-    iovec parts[kSendSpansMax];
+    iovec parts[kPartsMax];
 };
 
 struct UringSocket final : Socket {

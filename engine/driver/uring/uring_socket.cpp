@@ -92,7 +92,7 @@ Outcome UringDriver::listen(const ferry_address &address, uint32_t backlog, bool
                             Socket **socket) noexcept {
     sockaddr_storage name;
     socklen_t size = to_system(address, &name);
-    int fd = ::socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = ::socket(name.ss_family, SOCK_stream | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return outcome_of(errno);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR);
@@ -188,7 +188,7 @@ void UringDriver::accepted(UringSocket &listener, int result, bool more) noexcep
 void UringDriver::start_connect(Connect &connect) noexcept {
     sockaddr_storage name;
     socklen_t size = to_system(connect.address, &name);
-    int fd = ::socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = ::socket(name.ss_family, SOCK_stream | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         connect.complete(outcome_of(errno));
         return;
@@ -283,8 +283,8 @@ void UringDriver::received(UringSocket &stream, int result, uint32_t flags) noex
         receive.complete({.result = result});
     else if (stream.canceling && (result == -ENOBUFS || result == -EINTR))
         receive.complete({.status = FERRY_E_CANCELED});
-    else if (int32_t status;
-             result == -ENOBUFS && (environment_.host.lend_space(&status), status != FERRY_OK))
+    else if (int32_t status; result == -ENOBUFS &&
+                             (environment_.host.lend_space(stream, &status), status != FERRY_OK))
         receive.complete({.status = status});
     else if (result == -ENOBUFS || result == -EINTR)
         arm_receive(stream); // Many came at once; our buffers are free again by now.
@@ -299,7 +299,7 @@ void UringDriver::hand_out(UringSocket &stream) noexcept {
     bool lend = space.data == nullptr;
     int32_t status = FERRY_OK;
     if (lend)
-        space = environment_.host.lend_space(&status);
+        space = environment_.host.lend_space(stream, &status);
     if (status != FERRY_OK) {
         receive.complete({.status = status});
         return;
@@ -312,7 +312,7 @@ void UringDriver::hand_out(UringSocket &stream) noexcept {
         provide(stream.arrived_id);
     if (lend) {
         receive.memory = space.data;
-        receive.buffer = environment_.host.lend(size);
+        receive.buffer = environment_.host.lend(stream, size);
     }
     receive.complete({.result = static_cast<int64_t>(size)});
 }
@@ -323,6 +323,7 @@ bool UringDriver::send(Socket &socket, const ConstSpan *spans, size_t count,
                        Outcome *outcome) noexcept {
     UringSocket &stream = own(socket);
     Message *message = nullptr;
+    count = std::min(count, kPartsMax);
     if (count > 1) {
         message = static_cast<Message *>(environment_.blocks.allocate(sizeof(Message)));
         if (message == nullptr) {

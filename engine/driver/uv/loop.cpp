@@ -71,6 +71,8 @@ void UvDriver::dispose() noexcept {
     drop_loads(finished_);
     drop_loads(done_.take_all());
     drop_resolves();
+    if (!abandoned_)
+        finish_jobs();
     if (loop_open_ && !abandoned_) {
         if (wake_.data != nullptr)
             uv_close(reinterpret_cast<uv_handle_t *>(&wake_), nullptr);
@@ -94,7 +96,8 @@ uint64_t UvDriver::now_ns() const noexcept {
 void UvDriver::poll(uint64_t until_ns) noexcept {
     if (loads_late_ && !finish_loads())
         return;
-    if (until_ns != 0 && (!done_.empty() || !resolved_.empty() || deferred_first_ != deferred_end_))
+    if (until_ns != 0 && (!done_.empty() || !resolved_.empty() || !jobs_done_.empty() ||
+                          deferred_first_ != deferred_end_))
         until_ns = 0;
     if (!deliver_deferred())
         return;
@@ -106,6 +109,7 @@ void UvDriver::poll(uint64_t until_ns) noexcept {
     else
         loads_late_ = finished_ != nullptr || !done_.empty();
     finish_resolves();
+    finish_jobs();
     if (loads_late_)
         wake(); // A host that sleeps on the descriptor must come back for them.
 }
@@ -194,6 +198,7 @@ void UvDriver::abandon(Socket &socket) noexcept {
 // private but part of libuv 1's frozen ABI.
 void UvDriver::abandon_all() noexcept {
     abandoned_ = true;
+    abandon_transfers();
     for (Socket *socket = connecting_; socket != nullptr; socket = socket->next_dirty)
         abandon(*socket);
     if (!loop_open_)

@@ -15,6 +15,7 @@
 namespace ferry::driver::uv {
 
 class UvDriver;
+struct TransferJob;
 
 // A socket and the watch on its descriptor.
 struct UvSocket final : Socket {
@@ -26,8 +27,32 @@ struct UvSocket final : Socket {
     uint8_t watched = 0;
     uint8_t deferred = 0; // Events that there was no time for: it is in the driver's list of these.
     bool gone = false;    // Closed while it was there.
-    Connect *connecting = nullptr; // Then next_dirty links the driver's list of them.
+    bool feeds = false;   // A transfer waits to take from it: its job is in receive.memory.
+    bool drains = false;  // A transfer waits to give to it.
+    bool connects = false; // Then next_dirty links the driver's list of them.
+    bool lingers = false;  // Closing it may take its time.
+    union {
+        Connect *connecting = nullptr;
+        TransferJob *drain;
+    };
     uv_poll_t poll;
+};
+
+inline UvSocket &own(Socket &socket) {
+    return static_cast<UvSocket &>(socket);
+}
+
+struct UvFile final : File {
+    explicit UvFile(int descriptor) : fd(descriptor) {}
+    int fd;
+};
+
+// What a worker does for a shard, and what the shard does when it is done.
+struct ShardJob : Job {
+    UvDriver *driver = nullptr;
+    void (*work)(ShardJob &job) = nullptr;
+    void (*finish)(ShardJob &job) = nullptr;
+    ShardJob *next_done = nullptr;
 };
 
 // A whole-file load on a worker. It outlives a cancelled operation.
@@ -73,6 +98,17 @@ class UvDriver final : public Driver {
     void cancel_send(Socket &stream) noexcept override;
     void close(Socket &socket) noexcept override;
 
+    Outcome set(Socket &socket, uint32_t option, int64_t value) noexcept override;
+    Outcome address(Socket &socket, bool peer, ferry_address *address) noexcept override;
+    Outcome shut_down(Socket &stream) noexcept override;
+    Outcome adopt(int64_t descriptor, uint64_t kind, Resource **resource) noexcept override;
+    Outcome release(Resource &resource) noexcept override;
+    void close(File &file) noexcept override;
+    void abandon(File &file) noexcept override;
+
+    void start_transfer(Transfer &transfer) noexcept override;
+    void cancel_transfer(Transfer &transfer) noexcept override;
+
     void start_load(FileLoad &load) noexcept override;
     void cancel_load(FileLoad &load) noexcept override;
 
@@ -80,7 +116,11 @@ class UvDriver final : public Driver {
     void cancel_resolve(Resolve &resolve) noexcept override;
 
     void abandon(Socket &socket) noexcept override;
+    void abandon_transfers() noexcept;
     void abandon_all() noexcept override;
+
+    // A transfer's slice is done.
+    void come_back(TransferJob &job) noexcept;
 
   private:
     ~UvDriver() = default;
@@ -101,6 +141,23 @@ class UvDriver final : public Driver {
 
     // Null, and why, on failure; the descriptor is closed then.
     UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
+    UvSocket *wrap(int fd, Outcome *outcome) noexcept; // The same, but it stays open.
+    int unwrap(UvSocket &socket) noexcept;
+    bool close_on_worker(int fd) noexcept;
+    bool submit(ShardJob &job) noexcept;
+    void finish_jobs() noexcept;
+    static void run_job(Job *job);
+
+    Outcome adopt_socket(int fd, bool listens, Resource **resource) noexcept;
+    Outcome adopt_file(int fd, Resource **resource) noexcept;
+
+    void go_on(TransferJob &job) noexcept;
+    void hand_to_worker(TransferJob &job) noexcept;
+    void await_input(TransferJob &job) noexcept;
+    void await_room(TransferJob &job) noexcept;
+    void input_ready(UvSocket &socket) noexcept;
+    void output_ready(UvSocket &socket) noexcept;
+    void end_transfer(TransferJob &job, Outcome outcome) noexcept;
     void watch(UvSocket &socket, int events) noexcept;
     bool deliver(UvSocket &socket, int events) noexcept;
     void defer(UvSocket &socket, int events) noexcept;
@@ -137,6 +194,8 @@ class UvDriver final : public Driver {
     uint32_t loads_ = 0;          // Jobs not come back yet.
     LoadJob *finished_ = nullptr; // Come back; taken from done_.
     Mailbox<Job, &Job::next> resolved_;
+    Mailbox<ShardJob, &ShardJob::next_done> jobs_done_;
+    TransferJob *transfers_ = nullptr;
 
     // What the last poll had no time for.
     bool loads_late_ = false;
