@@ -8,9 +8,10 @@
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
-enum { OPCODES = 16 };
+enum { OPCODES = 26 };
 
 static char memory[16];
+static const ferry_slice slice = {.data = memory, .size = sizeof memory};
 
 static ferry_handle a_channel(fixture *f) {
     ferry_request request;
@@ -23,6 +24,8 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     uint16_t port;
     int peer;
     ferry_address address = loopback(0);
+    ferry_address local;
+    ferry_handle stream;
     switch (which) {
     case 0:
         ferry_prepare_nop(request);
@@ -70,9 +73,45 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
     case 14:
         ferry_prepare_name_resolve(request, "127.0.0.1", 1, 0);
         return 2;
-    default:
+    case 15:
         ferry_prepare_tcp_connect_name(request, "127.0.0.1", 1);
         return 3;
+    case 16:
+        ferry_prepare_stream_receive_exactly(request, fixture_stream(f, &peer), memory,
+                                             sizeof memory);
+        return 2;
+    case 17:
+        ferry_prepare_stream_receive_until(request, fixture_stream(f, &peer), memory, sizeof memory,
+                                           "0123456789abcdef", 16);
+        return 5;
+    case 18:
+        ferry_prepare_stream_send_vectored(request, fixture_stream(f, &peer), &slice, 1);
+        return 2;
+    case 19:
+        ferry_prepare_stream_shutdown(request, fixture_stream(f, &peer));
+        return 0;
+    case 20:
+        ferry_prepare_socket_set(request, fixture_stream(f, &peer), FERRY_SOCKET_NO_DELAY, 1);
+        return 2;
+    case 21:
+        ferry_prepare_socket_peer_address(request, fixture_stream(f, &peer));
+        return 1;
+    case 22:
+        ferry_prepare_descriptor_adopt(request, 1 << 20, FERRY_DESCRIPTOR_STREAM);
+        return 2;
+    case 23:
+        ferry_prepare_descriptor_release(request, fixture_stream(f, &peer));
+        return 0;
+    case 24:
+        address.port = 1;
+        local = loopback(0);
+        ferry_prepare_tcp_connect_from(request, &address, &local);
+        return 8;
+    default:
+        stream = fixture_stream(f, &peer);
+        ferry_prepare_handle_copy(request, stream, fixture_stream_beside(f, stream, &peer), 1, 0,
+                                  0);
+        return 4;
     }
 }
 

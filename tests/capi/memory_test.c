@@ -8,6 +8,7 @@
 #include "family.h"
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -72,6 +73,26 @@ static bool attempt(scene *s, const ferry_request *request, ferry_completion *co
     return completion->status == FERRY_OK;
 }
 
+/* An adopted file, copied to a stream if they are on the same shard. */
+static void play_a_file(scene *s, ferry_handle stream) {
+    ferry_request request;
+    ferry_completion got;
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    ferry_prepare_descriptor_adopt(&request, fd, FERRY_DESCRIPTOR_FILE);
+    if (!attempt(s, &request, &got)) {
+        close(fd);
+        return;
+    }
+    ferry_handle file = got.handle;
+    ferry_prepare_handle_copy(&request, file, stream, UINT64_MAX, 0, 0);
+    if (s->shards < 2) {
+        attempt(s, &request, &got);
+    }
+    ferry_prepare_handle_close(&request, file);
+    attempt(s, &request, &got);
+}
+
 static void play_a_stream(scene *s, ferry_handle stream, int peer) {
     static unsigned char data[COPIED];
     ferry_request request;
@@ -87,6 +108,22 @@ static void play_a_stream(scene *s, ferry_handle stream, int peer) {
     ferry_prepare_stream_receive_multishot(&request, stream);
     request.flags = FERRY_LEND;
     attempt(s, &request, &got);
+    peer_send(peer, "one\ntwo\nthree", 13);
+    ferry_prepare_stream_receive_until(&request, stream, s->memory, 64, "\n", 1);
+    attempt(s, &request, &got);
+    ferry_prepare_stream_receive_until(&request, stream, NULL, 64, "\n", 1);
+    request.flags = FERRY_LEND;
+    attempt(s, &request, &got);
+    ferry_slice slices[20];
+    for (size_t i = 0; i < 20; i++) {
+        slices[i].data = data;
+        slices[i].size = i;
+    }
+    ferry_prepare_stream_send_vectored(&request, stream, slices, 20);
+    attempt(s, &request, &got);
+    ferry_prepare_socket_local_address(&request, stream);
+    attempt(s, &request, &got);
+    play_a_file(s, stream);
     peer_send(peer, "def", 3);
     ferry_prepare_stream_receive_multishot(&request, stream);
     attempt(s, &request, &got);

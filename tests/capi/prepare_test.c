@@ -57,6 +57,25 @@ static void every_byte_is_written(void **state) {
     assert_writes_all(ferry_prepare_tcp_connect_name(request, NULL, 80));
 }
 
+static void every_byte_is_written_of_streams_and_sockets(void **state) {
+    (void)state;
+    ferry_address address = an_address();
+    ferry_slice slice = {.data = memory, .size = sizeof memory};
+    assert_writes_all(ferry_prepare_stream_receive_exactly(request, 5, memory, sizeof memory));
+    assert_writes_all(
+        ferry_prepare_stream_receive_until(request, 5, memory, sizeof memory, "\r\n", 2));
+    assert_writes_all(ferry_prepare_stream_receive_until(request, 5, NULL, 9, NULL, 2));
+    assert_writes_all(ferry_prepare_stream_send_vectored(request, 5, &slice, 1));
+    assert_writes_all(ferry_prepare_stream_shutdown(request, 5));
+    assert_writes_all(ferry_prepare_socket_set(request, 5, FERRY_SOCKET_NO_DELAY, 1));
+    assert_writes_all(ferry_prepare_socket_local_address(request, 5));
+    assert_writes_all(ferry_prepare_socket_peer_address(request, 5));
+    assert_writes_all(ferry_prepare_descriptor_adopt(request, 3, FERRY_DESCRIPTOR_FILE));
+    assert_writes_all(ferry_prepare_descriptor_release(request, 5));
+    assert_writes_all(ferry_prepare_handle_copy(request, 5, 6, 7, 8, 9));
+    assert_writes_all(ferry_prepare_tcp_connect_from(request, &address, &address));
+}
+
 static void the_fields_are_where_the_header_says(void **state) {
     (void)state;
     ferry_request request;
@@ -160,6 +179,77 @@ static void the_name_fields_are_where_the_header_says(void **state) {
     assert_int_equal(request.params.connect_name.attempt_delay_ns, 0);
 }
 
+static void the_fields_of_streams_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_slice slice = {.data = memory, .size = sizeof memory};
+    ferry_prepare_stream_receive_exactly(&request, 5, memory, 3);
+    assert_int_equal(request.opcode, FERRY_OP_STREAM_RECEIVE_EXACTLY);
+    assert_int_equal(request.target, 5);
+    assert_ptr_equal(request.params.receive.buffer, memory);
+    assert_int_equal(request.params.receive.size, 3);
+
+    ferry_prepare_stream_receive_until(&request, 5, memory, 3, "\r\n", 2);
+    assert_int_equal(request.opcode, FERRY_OP_STREAM_RECEIVE_UNTIL);
+    assert_int_equal(request.flags, 0);
+    assert_ptr_equal(request.params.receive_until.buffer, memory);
+    assert_int_equal(request.params.receive_until.size, 3);
+    assert_int_equal(request.params.receive_until.delimiter_size, 2);
+    assert_memory_equal(request.params.receive_until.delimiter, "\r\n\0\0\0\0\0\0\0\0\0\0\0\0\0",
+                        16);
+    /* What does not fit can be told from its size, at submit. */
+    ferry_prepare_stream_receive_until(&request, 5, memory, 3, "0123456789abcdefg", 17);
+    assert_int_equal(request.params.receive_until.delimiter_size, 17);
+
+    ferry_prepare_stream_send_vectored(&request, 5, &slice, 1);
+    assert_int_equal(request.opcode, FERRY_OP_STREAM_SEND_VECTORED);
+    assert_ptr_equal(request.params.slices.slices, &slice);
+    assert_int_equal(request.params.slices.count, 1);
+    assert_int_equal(request.params.slices.offset, 0);
+
+    ferry_prepare_stream_shutdown(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_STREAM_SHUTDOWN);
+    assert_int_equal(request.target, 5);
+}
+
+static void the_fields_of_sockets_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_address address = an_address();
+    ferry_prepare_socket_set(&request, 5, FERRY_SOCKET_LINGER, -1);
+    assert_int_equal(request.opcode, FERRY_OP_SOCKET_SET);
+    assert_int_equal(request.target, 5);
+    assert_int_equal(request.params.socket_set.option, FERRY_SOCKET_LINGER);
+    assert_int_equal(request.params.socket_set.value, -1);
+
+    ferry_prepare_socket_peer_address(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_SOCKET_ADDRESS);
+    assert_int_equal(request.params.socket_address.peer, 1);
+    ferry_prepare_socket_local_address(&request, 5);
+    assert_int_equal(request.params.socket_address.peer, 0);
+
+    ferry_prepare_descriptor_adopt(&request, 3, FERRY_DESCRIPTOR_LISTENER);
+    assert_int_equal(request.opcode, FERRY_OP_DESCRIPTOR_ADOPT);
+    assert_int_equal(request.target, FERRY_NONE);
+    assert_int_equal(request.params.adopt.descriptor, 3);
+    assert_int_equal(request.params.adopt.kind, FERRY_DESCRIPTOR_LISTENER);
+    ferry_prepare_descriptor_release(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_DESCRIPTOR_RELEASE);
+    assert_int_equal(request.target, 5);
+
+    ferry_prepare_handle_copy(&request, 5, 6, 7, 8, 9);
+    assert_int_equal(request.opcode, FERRY_OP_HANDLE_COPY);
+    assert_int_equal(request.target, 5);
+    assert_int_equal(request.params.copy.to, 6);
+    assert_int_equal(request.params.copy.size, 7);
+    assert_int_equal(request.params.copy.from_offset, 8);
+    assert_int_equal(request.params.copy.to_offset, 9);
+
+    ferry_prepare_tcp_connect_from(&request, &address, &address);
+    assert_int_equal(request.opcode, FERRY_OP_TCP_CONNECT);
+    assert_memory_equal(&request.params.connect.local, &address, sizeof address);
+}
+
 static void null_is_ignored(void **state) {
     (void)state;
     ferry_address address = an_address();
@@ -179,15 +269,29 @@ static void null_is_ignored(void **state) {
     ferry_prepare_channel_finish(NULL, 5);
     ferry_prepare_name_resolve(NULL, "name", 80, 0);
     ferry_prepare_tcp_connect_name(NULL, "name", 80);
+    ferry_prepare_stream_receive_exactly(NULL, 5, memory, 3);
+    ferry_prepare_stream_receive_until(NULL, 5, memory, 3, "x", 1);
+    ferry_prepare_stream_send_vectored(NULL, 5, NULL, 1);
+    ferry_prepare_stream_shutdown(NULL, 5);
+    ferry_prepare_socket_set(NULL, 5, FERRY_SOCKET_LINGER, -1);
+    ferry_prepare_socket_local_address(NULL, 5);
+    ferry_prepare_socket_peer_address(NULL, 5);
+    ferry_prepare_descriptor_adopt(NULL, 3, FERRY_DESCRIPTOR_FILE);
+    ferry_prepare_descriptor_release(NULL, 5);
+    ferry_prepare_handle_copy(NULL, 5, 6, 7, 8, 9);
+    ferry_prepare_tcp_connect_from(NULL, &address, &address);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         PLAIN(every_byte_is_written),
+        PLAIN(every_byte_is_written_of_streams_and_sockets),
         PLAIN(the_fields_are_where_the_header_says),
         PLAIN(the_stream_and_file_fields_are_where_the_header_says),
         PLAIN(the_channel_fields_are_where_the_header_says),
         PLAIN(the_name_fields_are_where_the_header_says),
+        PLAIN(the_fields_of_streams_are_where_the_header_says),
+        PLAIN(the_fields_of_sockets_are_where_the_header_says),
         PLAIN(null_is_ignored),
     };
     return RUN_SUITE(tests);

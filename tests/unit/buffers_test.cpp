@@ -107,6 +107,49 @@ void a_receive_is_offered_enough(void **) {
     assert_int_equal(world.chunks_made(), 2);
 }
 
+void kept_bytes_grow_and_are_lent_in_parts(void **) {
+    World world(2);
+    ferry::driver::Span span;
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    char *data = static_cast<char *>(span.data);
+    void *chunk = world.buffers.keep(100);
+    assert_int_equal(world.buffers.lent(), 0);
+    // Right behind them, as long as nothing else has come there.
+    span = world.buffers.behind(chunk, data + 100);
+    assert_ptr_equal(span.data, data + 100);
+    assert_int_equal(span.size, kChunk - 100);
+    world.buffers.grow(50);
+    assert_null(world.buffers.behind(chunk, data + 100).data);
+    assert_non_null(world.buffers.behind(chunk, data + 150).data);
+    uint64_t first = world.buffers.lend_kept(chunk);
+    uint64_t second = world.buffers.lend_kept(chunk);
+    assert_int_equal(world.buffers.lent(), 2);
+    Piece other = world.receive(10);
+    assert_ptr_equal(other.data, data + 192);
+    assert_null(world.buffers.behind(chunk, data + 150).data);
+    // The chunk starts over when all of them are gone, and not before.
+    assert_int_equal(world.release(first), FERRY_OK);
+    assert_int_equal(world.release(other.id), FERRY_OK);
+    world.buffers.drop(chunk);
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_ptr_not_equal(span.data, data);
+    assert_int_equal(world.release(second), FERRY_OK);
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    assert_ptr_equal(span.data, data);
+    assert_int_equal(world.chunks_made(), 1);
+}
+
+void kept_bytes_hold_their_chunk(void **) {
+    World world(1);
+    ferry::driver::Span span;
+    assert_int_equal(world.buffers.space(&span), FERRY_OK);
+    void *chunk = world.buffers.keep(kChunk);
+    assert_int_equal(world.buffers.space(&span), FERRY_E_FULL);
+    world.buffers.drop(chunk);
+    assert_int_equal(world.buffers.space(&span, kChunk), FERRY_OK);
+    assert_int_equal(span.size, kChunk);
+}
+
 void a_whole_chunk_can_be_lent(void **) {
     World world(2);
     Piece first = world.receive(kChunk);
@@ -392,6 +435,8 @@ int main(int argc, char **argv) {
     const CMUnitTest tests[] = {
         UNIT_TEST(pieces_lie_close_together_on_their_own_lines),
         UNIT_TEST(a_receive_is_offered_enough),
+        UNIT_TEST(kept_bytes_grow_and_are_lent_in_parts),
+        UNIT_TEST(kept_bytes_hold_their_chunk),
         UNIT_TEST(a_whole_chunk_can_be_lent),
         UNIT_TEST(the_current_chunk_starts_over_at_once),
         UNIT_TEST(an_idle_engine_stays_in_one_chunk),

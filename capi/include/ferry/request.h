@@ -330,7 +330,8 @@ FERRY_API void ferry_prepare_handle_close(ferry_request *request, ferry_handle h
  * @completes result = bytes that the destination took, also on failure; FERRY_OK and fewer than
  *   size: the source ended. Errors: those of receiving, reading, sending and writing,
  *   FERRY_E_WRONG_SHARD, FERRY_E_BUSY, FERRY_E_INVALID (both are the same), FERRY_E_CANCELED,
- *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED (either one).
+ *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED (either one). A copy from a stream that ends early may have taken
+ *   up to 64 KiB more from it than arrived; those are lost. FERRY_REUSABLE: nothing was.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_handle_copy(ferry_request *request, ferry_handle from, ferry_handle to,

@@ -22,7 +22,7 @@ enum {
     FERRY_SOCKET_RECEIVE_BUFFER = 3,
     /** Bytes that the system may hold of what was sent (SO_SNDBUF), as a wish: 1 to 1 GiB. */
     FERRY_SOCKET_SEND_BUFFER = 4,
-    /** Seconds that unsent bytes may linger when the stream is closed (SO_LINGER): -1 = as long as
+    /** Seconds that unsent bytes may linger when the stream is closed (SO_LINGER), at most 32767: -1 = as long as
         the system likes, without anybody waiting; 0 = they are discarded and the peer sees a reset. */
     FERRY_SOCKET_LINGER = 5
 };
