@@ -213,28 +213,16 @@ static Need move_on_loop(TransferJob &job) {
 void UvDriver::go_on(TransferJob &job) noexcept {
     bool wants_input =
         job.from_stream != nullptr && job.in_pipe == 0 && job.data_size == 0 && job.left != 0;
-    if (job.from_stream != nullptr && (job.to_stream != nullptr || wants_input)) {
+    if (job.from_stream != nullptr && (job.to_stream != nullptr || wants_input))
         job.need = move_on_loop(job);
-        if (job.to_stream == nullptr && job.need == Need::more) {
-            hand_to_worker(job);
-            return;
-        }
-    } else if (job.need != Need::nothing) {
-        hand_to_worker(job);
-        return;
-    }
-    switch (job.need) {
-    case Need::nothing:
+    if (job.need == Need::nothing)
         end_transfer(job, job.outcome);
-        break;
-    case Need::input:
+    else if (job.from_stream != nullptr && job.need == Need::input)
         await_input(job);
-        break;
-    case Need::more: // There is room, and the event comes at once.
-    case Need::room:
-        await_room(job);
-        break;
-    }
+    else if (job.from_stream == nullptr || job.to_stream == nullptr)
+        hand_to_worker(job);
+    else
+        await_room(job); // If there is room already, others have their turn before it.
 }
 
 void UvDriver::hand_to_worker(TransferJob &job) noexcept {
