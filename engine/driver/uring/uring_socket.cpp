@@ -92,7 +92,7 @@ Outcome UringDriver::listen(const ferry_address &address, uint32_t backlog, bool
                             Socket **socket) noexcept {
     sockaddr_storage name;
     socklen_t size = to_system(address, &name);
-    int fd = ::socket(name.ss_family, SOCK_stream | SOCK_CLOEXEC, 0);
+    int fd = ::socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return outcome_of(errno);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR);
@@ -188,7 +188,7 @@ void UringDriver::accepted(UringSocket &listener, int result, bool more) noexcep
 void UringDriver::start_connect(Connect &connect) noexcept {
     sockaddr_storage name;
     socklen_t size = to_system(connect.address, &name);
-    int fd = ::socket(name.ss_family, SOCK_stream | SOCK_CLOEXEC, 0);
+    int fd = ::socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         connect.complete(outcome_of(errno));
         return;
