@@ -25,7 +25,8 @@ size_t find(const char *data, size_t size, size_t searched,
         if (found == nullptr)
             return 0;
         at = static_cast<size_t>(static_cast<const char *>(found) - data) + 1;
-        if (at >= length && std::memcmp(data + at - length, until.delimiter, length) == 0)
+        if (length == 1 ||
+            (at >= length && std::memcmp(data + at - length, until.delimiter, length) == 0))
             return at;
     }
     return 0;

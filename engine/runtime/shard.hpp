@@ -17,6 +17,7 @@
 #include "runtime/op.hpp"
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
+#include "runtime/rest.hpp"
 #include "runtime/timer_wheel.hpp"
 #include "runtime/tree.hpp"
 
@@ -126,7 +127,10 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void pass(driver::Socket &socket, driver::Outgoing &outgoing) noexcept;
 
     // A stream's rest: see rest.hpp. receive_rest: complete its receive from there; false = there is none.
-    static driver::Span rest(const driver::Socket &socket) noexcept;
+    static driver::Span rest(const driver::Socket &socket) noexcept {
+        const driver::Rest *rest = socket.rest;
+        return rest != nullptr ? driver::Span{rest->data, rest->size} : driver::Span{};
+    }
     bool receive_rest(driver::Socket &socket) noexcept;
     void drop_rest(driver::Socket &socket, size_t size) noexcept;
     // The stream is going to wait: hold no more memory than needed.

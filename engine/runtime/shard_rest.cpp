@@ -19,11 +19,6 @@ static constexpr size_t kSmall = 4096;
 // One that is larger and may grow beyond a chunk gets a block of its own.
 static constexpr size_t kLarge = Buffers::kChunkSize - Buffers::kSpaceMin;
 
-Span Shard::rest(const Socket &socket) noexcept {
-    const Rest *rest = socket.rest;
-    return rest != nullptr ? Span{rest->data, rest->size} : Span{};
-}
-
 // Large blocks count as loaded files do: one stream must not take all memory.
 void Shard::free_rest_memory(Rest &rest) noexcept {
     if (rest.chunk != nullptr)
