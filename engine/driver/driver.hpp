@@ -310,6 +310,9 @@ class Driver {
     virtual void close(Socket &socket) noexcept = 0;
     virtual void close(File &) noexcept {}
 
+    // Everything has ended, the workers too: let go of what came back too late. Any thread.
+    virtual void settle() noexcept {}
+
     // In a fork's child: close the descriptor, touch nothing that the parent shares.
     virtual void abandon(Socket &socket) noexcept = 0;
     virtual void abandon(File &) noexcept {}

@@ -38,13 +38,20 @@ bool WorkerPool::call() noexcept {
 }
 
 bool WorkerPool::submit(Job *job) noexcept {
-    std::lock_guard<std::mutex> guard(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
     if (stopping_)
         return false;
     jobs_.push(job);
     // Somebody to do it; if one is at it already, somebody to watch that one.
-    bool wanted = called_ == 0 && (active_ == 0 || !watching_);
-    if (wanted && !call() && alive_ == 0) {
+    if (called_ != 0 || (active_ != 0 && watching_))
+        return true;
+    if (idle_ > called_) {
+        ++called_;
+        lock.unlock(); // Or else whoever wakes finds it locked and sleeps once more.
+        work_arrived_.notify_one();
+        return true;
+    }
+    if (!call() && alive_ == 0) {
         jobs_.remove(job);
         return false;
     }

@@ -1,5 +1,6 @@
 #include "ops/registry.hpp"
 
+#include "ops/file_checks.hpp"
 #include "ops/stream_checks.hpp"
 
 #include <ferry/channel.h>
@@ -51,18 +52,6 @@ static ferry_status check_connect(const ferry_request &request) {
     if (status == FERRY_OK && connect.local.family != connect.address.family)
         return FERRY_E_INVALID;
     return status;
-}
-
-static ferry_status check_load(const ferry_request &request) {
-    const char *path = request.params.load.path;
-    if (path == nullptr)
-        return FERRY_E_INVALID;
-    return strnlen(path, FERRY_PATH_MAX + 1) > FERRY_PATH_MAX ? FERRY_E_NAME_TOO_LONG : FERRY_OK;
-}
-
-static const void *load_borrows(const ferry_request &request, size_t *size) {
-    *size = std::strlen(request.params.load.path) + 1;
-    return request.params.load.path;
 }
 
 static ferry_status check_children(const ferry_request &request) {
@@ -178,8 +167,6 @@ struct Table {
                                          .handle_word = 0,
                                          .handle_targets = kStream | kFile,
                                          .check = check_copy};
-        entries[FERRY_OP_FILE_LOAD] = {
-            .start = file_load, .words = 2, .check = check_load, .borrowed = load_borrows};
         entries[FERRY_OP_CHANNEL_OPEN] = {
             .start = channel_open, .words = 1, .opens = true, .check = check_channel};
         entries[FERRY_OP_CHANNEL_SEND] = {.start = channel_send, .targets = kChannel, .words = 2};
@@ -193,6 +180,36 @@ struct Table {
                                               .borrowed = name_borrows};
         entries[FERRY_OP_NAME_RESOLVE] = {
             .start = name_resolve, .words = 2, .check = check_resolve, .borrowed = name_borrows};
+        entries[FERRY_OP_FILE_LOAD] = {
+            .start = file_load, .words = 2, .check = check_load, .borrowed = path_borrows};
+        entries[FERRY_OP_FILE_STORE] = {
+            .start = file_store, .words = 4, .check = check_store, .borrowed = path_borrows};
+        entries[FERRY_OP_FILE_OPEN] = {.start = file_open,
+                                       .words = 2,
+                                       .opens = true,
+                                       .check = check_open,
+                                       .borrowed = path_borrows};
+        entries[FERRY_OP_FILE_READ] = {
+            .start = file_read, .targets = kFile, .words = 3, .check = check_transfer};
+        entries[FERRY_OP_FILE_WRITE] = {
+            .start = file_write, .targets = kFile, .words = 3, .check = check_transfer};
+        entries[FERRY_OP_FILE_READ_VECTORED] = {.start = file_read_vectored,
+                                                .targets = kFile,
+                                                .words = 3,
+                                                .check = check_vectored_transfer,
+                                                .borrowed = slices_borrows};
+        entries[FERRY_OP_FILE_WRITE_VECTORED] = {.start = file_write_vectored,
+                                                 .targets = kFile,
+                                                 .words = 3,
+                                                 .check = check_vectored_transfer,
+                                                 .borrowed = slices_borrows};
+        entries[FERRY_OP_FILE_STAT] = {.start = file_stat, .targets = kFile};
+        entries[FERRY_OP_FILE_SYNC] = {
+            .start = file_sync, .targets = kFile, .words = 1, .check = check_sync};
+        entries[FERRY_OP_FILE_TRUNCATE] = {
+            .start = file_truncate, .targets = kFile, .words = 1, .check = check_truncate};
+        entries[FERRY_OP_PATH_STAT] = {
+            .start = path_stat, .words = 2, .check = check_path_stat, .borrowed = path_borrows};
     }
     OpTable entries = {};
 };

@@ -35,5 +35,15 @@ Operation channel_receive(Op *op);
 Operation channel_finish(Op *op);
 Operation name_resolve(Op *op);
 Operation tcp_connect_name(Op *op);
+Operation file_store(Op *op);
+Operation file_open(Op *op);
+Operation file_read(Op *op);
+Operation file_write(Op *op);
+Operation file_read_vectored(Op *op);
+Operation file_write_vectored(Op *op);
+Operation file_stat(Op *op);
+Operation file_sync(Op *op);
+Operation file_truncate(Op *op);
+Operation path_stat(Op *op);
 
 } // namespace ferry::ops

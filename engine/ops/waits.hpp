@@ -73,6 +73,8 @@ using ConnectWait =
     PrimitiveWait<driver::Connect, nullptr, &Driver::start_connect, &Driver::cancel_connect>;
 using LoadWait =
     PrimitiveWait<driver::FileLoad, nullptr, &Driver::start_load, &Driver::cancel_load>;
+using FileWait =
+    PrimitiveWait<driver::FileCall, nullptr, &Driver::start_file, &Driver::cancel_file>;
 using ResolveWait =
     PrimitiveWait<driver::Resolve, nullptr, &Driver::start_resolve, &Driver::cancel_resolve>;
 

@@ -293,10 +293,13 @@ ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
                 shards_[i]->ask_to_stop();
         }
         bool quiet = host_driven() ? drain_host_driven(timeout_ns) : wait_for_threads(until);
-        if (quiet && stop_workers(until))
+        if (quiet && stop_workers(until)) {
+            for (uint32_t i = 0; i < shard_count_; ++i)
+                shards_[i]->settle();
             state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
-        else
+        } else {
             status = FERRY_E_TIMED_OUT;
+        }
     }
     shutting_down_.store(false, std::memory_order_release);
     return status;

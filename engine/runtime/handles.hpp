@@ -17,9 +17,10 @@ struct HandleSlot {
     HandleSlot *next_discard;
     uint32_t next_free;
     std::atomic<uint32_t> generation;
-    std::atomic<Kind> kind; // Of the handle it had last; for a thread that discards.
-    Wish discard;
+    [[no_unique_address]] Wish discard;
+    std::atomic<uint8_t> kind; // Of the present generation: any thread that discards looks.
 };
+static_assert(sizeof(HandleSlot) == 32);
 
 class Handles {
   public:
@@ -49,7 +50,7 @@ class Handles {
         }
         HandleSlot &slot = slots_[index];
         slot.resource = resource;
-        slot.kind.store(kind, std::memory_order_release);
+        slot.kind.store(static_cast<uint8_t>(kind), std::memory_order_relaxed);
         open_.add(1);
         uint32_t generation = slot.generation.load(std::memory_order_relaxed);
         return resource->handle = Id::make(kind, engine_, shard_, generation, index).value;

@@ -214,8 +214,10 @@ void Shard::take_wishes() noexcept {
 void Shard::close_discarded() noexcept {
     while (HandleSlot *slot = discarded_) {
         discarded_ = slot->next_discard;
-        if (slot->discard.taken(slot->generation.load(std::memory_order_relaxed),
-                                slot->resource != nullptr))
+        // While a file closes, its slot has the generation of its next handle, and a forged one may
+        // name that.
+        bool live = slot->resource != nullptr && !slot->resource->closing;
+        if (slot->discard.taken(slot->generation.load(std::memory_order_relaxed), live))
             close(*slot, nullptr);
         ++progress_;
         if (spent())
@@ -432,8 +434,6 @@ ferry_status Shard::discard(Id id) noexcept {
     HandleSlot *slot = handles_.slot(id);
     if (slot == nullptr)
         return FERRY_E_BAD_HANDLE;
-    // Before its generation: if that is the handle's still, the kind is, too.
-    Kind kind = slot->kind.load(std::memory_order_acquire);
     switch (Handles::age(*slot, id)) {
     case Age::passed:
         return FERRY_OK;
@@ -442,7 +442,8 @@ ferry_status Shard::discard(Id id) noexcept {
     case Age::current:
         break;
     }
-    if (kind != id.kind())
+    // One of another kind was never issued. If the slot is another's by now, nothing will come of it.
+    if (slot->kind.load(std::memory_order_relaxed) != static_cast<uint8_t>(id.kind()))
         return FERRY_E_BAD_HANDLE;
     if (slot->discard.ask(id.generation())) {
         discards_.push(slot);

@@ -67,6 +67,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
 
     // Everything has ended after ask_to_stop().
     bool quiet() noexcept;
+    // That, and the workers have ended, too.
+    void settle() noexcept { driver_->settle(); }
 
     // ---- from any thread ----
     // knock: end its sleep, it will see what came. nudge: the same, and leave a mark to be seen.

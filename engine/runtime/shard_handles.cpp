@@ -109,6 +109,8 @@ driver::Outcome Shard::release_resource(HandleSlot &slot) noexcept {
 
 // A file's close may fail: what the system could not write in the end is told to who closes it.
 void Shard::closed(driver::File &file, driver::Outcome outcome) noexcept {
+    if (file.handle == 0)
+        return; // Opened when nobody wanted it any more.
     HandleSlot &slot = *handles_.slot(Id{file.handle});
     driver::Closer *closer = file.closer;
     handles_.remove(slot);

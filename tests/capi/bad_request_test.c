@@ -2,21 +2,61 @@
  * Bad requests: each kind meets its own status at submit and nothing happens. A healthy neighbour
  * must not notice any of it. Bad handles, buffers and calls are bad_call_test's matter.
  */
+#include "files.h"
 #include "neighbour.h"
 
 #include <string.h>
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
-enum { OPCODES = 26 };
+enum { OPCODES = 36, FIRST_FILE = 26 };
 
 static char memory[16];
-static const ferry_slice slice = {.data = memory, .size = sizeof memory};
+static const ferry_slice slice = {{memory}, sizeof memory};
 
 static ferry_handle a_channel(fixture *f) {
     ferry_request request;
     ferry_prepare_channel_open(&request, 1);
     return fixture_do(f, &request).handle;
+}
+
+static size_t good_file_request(fixture *f, size_t which, ferry_request *request) {
+    ferry_handle file = FERRY_NONE;
+    if (which >= 3) {
+        file = file_open(f, "/dev/null", FERRY_OPEN_READ | FERRY_OPEN_WRITE);
+    }
+    switch (which) {
+    case 0:
+        ferry_prepare_file_store(request, "/nowhere/file", memory, sizeof memory, 0);
+        return 4;
+    case 1:
+        ferry_prepare_file_open(request, "/nowhere/file", FERRY_OPEN_READ, 0);
+        return 2;
+    case 2:
+        ferry_prepare_path_stat(request, "/nowhere", false);
+        return 2;
+    case 3:
+        ferry_prepare_file_read(request, file, memory, sizeof memory, 0);
+        return 3;
+    case 4:
+        ferry_prepare_file_write(request, file, memory, sizeof memory, 0);
+        return 3;
+    case 5:
+        ferry_prepare_file_read_vectored(request, file, &slice, 1, 0);
+        return 3;
+    case 6:
+        ferry_prepare_file_write_vectored(request, file, &slice, 1, 0);
+        return 3;
+    case 7:
+        ferry_prepare_file_stat(request, file);
+        return 0;
+    case 8:
+        ferry_prepare_file_sync(request, file, false);
+        return 1;
+    default:
+        ferry_prepare_file_truncate(request, file, 0);
+        return 1;
+    }
 }
 
 /* One good request of each form; how many words of its parameters it names. */
@@ -107,11 +147,13 @@ static size_t good_request(fixture *f, size_t which, ferry_request *request) {
         local = loopback(0);
         ferry_prepare_tcp_connect_from(request, &address, &local);
         return 8;
-    default:
+    case 25:
         stream = fixture_stream(f, &peer);
         ferry_prepare_handle_copy(request, stream, fixture_stream_beside(f, stream, &peer), 1, 0,
                                   0);
         return 4;
+    default:
+        return good_file_request(f, which - FIRST_FILE, request);
     }
 }
 
@@ -315,6 +357,145 @@ static void memory_and_sizes(void **state) {
     neighbour_is_well(f, &n);
 }
 
+/* --- Files --------------------------------------------------------------------------------- */
+
+static void paths(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    static char path[FERRY_PATH_MAX + 2];
+    memset(path, 'x', sizeof path - 1);
+    static const size_t with_path[] = {9, FIRST_FILE, FIRST_FILE + 1, FIRST_FILE + 2};
+    for (size_t i = 0; i < sizeof with_path / sizeof with_path[0]; i++) {
+        size_t which = with_path[i];
+        ferry_request request;
+        good_request(f, which, &request);
+        request.params.path.path = NULL;
+        expect_refused(f, &request, FERRY_E_INVALID, "path NULL", which);
+        request.params.path.path = path;
+        expect_refused(f, &request, FERRY_E_NAME_TOO_LONG, "a path too long", which);
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void open_flags_and_modes(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    ferry_request request;
+    enum { READ = FERRY_OPEN_READ, WRITE = FERRY_OPEN_WRITE, CREATE = FERRY_OPEN_CREATE };
+    static const uint32_t impossible[] = {0,
+                                          CREATE,
+                                          FERRY_OPEN_NO_FOLLOW,
+                                          FERRY_OPEN_TRUNCATE | FERRY_OPEN_APPEND,
+                                          READ | CREATE,
+                                          READ | FERRY_OPEN_TRUNCATE,
+                                          READ | FERRY_OPEN_APPEND,
+                                          WRITE | FERRY_OPEN_EXCLUSIVE,
+                                          READ | WRITE | FERRY_OPEN_EXCLUSIVE};
+    for (size_t i = 0; i < sizeof impossible / sizeof impossible[0]; i++) {
+        ferry_prepare_file_open(&request, "/nowhere", impossible[i], 0);
+        expect_refused(f, &request, FERRY_E_INVALID, "impossible flags", i);
+    }
+    for (int bit = 7; bit < 32; bit++) {
+        ferry_prepare_file_open(&request, "/nowhere", READ | (1u << bit), 0);
+        expect_refused(f, &request, FERRY_E_UNSUPPORTED, "unknown open flag", (size_t)bit);
+    }
+    for (int bit = 12; bit < 32; bit++) {
+        ferry_prepare_file_open(&request, "/nowhere", WRITE | CREATE, 1u << bit);
+        expect_refused(f, &request, FERRY_E_INVALID, "mode", (size_t)bit);
+    }
+    ferry_prepare_file_store(&request, "/nowhere/file", memory, 1, 0);
+    for (int bit = 12; bit < 64; bit++) {
+        request.params.store.mode = UINT64_C(1) << bit;
+        expect_refused(f, &request, FERRY_E_INVALID, "mode", (size_t)bit);
+    }
+    neighbour_is_well(f, &n);
+}
+
+static void odd_parts_of_files(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    static const uint64_t offsets[] = {INT64_MAX - 14, INT64_MAX, (uint64_t)INT64_MAX + 1,
+                                       UINT64_MAX - 16, UINT64_MAX - 1};
+    static const uint64_t sizes[] = {0, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+    for (size_t which = 13; which <= 14; which++) {
+        ferry_request good;
+        good_request(f, which, &good);
+        ferry_request bad = good;
+        bad.params.file.buffer = NULL;
+        expect_refused(f, &bad, FERRY_E_INVALID, "buffer NULL", which);
+        bad = good;
+        for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+            bad.params.file.offset = offsets[i];
+            bad.params.file.size = 16;
+            expect_refused(f, &bad, FERRY_E_INVALID, "offset", which);
+        }
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            bad = good;
+            bad.params.file.size = sizes[i];
+            expect_refused(f, &bad, FERRY_E_INVALID, "size", which);
+            bad.params.file.offset = FERRY_AT_POSITION;
+            expect_refused(f, &bad, FERRY_E_INVALID, "size at position", which);
+        }
+        bad.params.file.size = INT64_MAX;
+        bad.params.file.offset = 1;
+        expect_refused(f, &bad, FERRY_E_INVALID, "end", which);
+    }
+    ferry_request request;
+    ferry_prepare_file_store(&request, "/nowhere/file", NULL, 1, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "store of NULL", 10);
+    ferry_prepare_file_store(&request, "/nowhere/file", memory, (size_t)INT64_MAX + 1, 0);
+    expect_refused(f, &request, FERRY_E_INVALID, "store of too much", 10);
+    for (int bit = 1; bit < 64; bit++) {
+        good_request(f, 12, &request);
+        request.params.path.no_follow = UINT64_C(1) << bit;
+        expect_refused(f, &request, FERRY_E_INVALID, "no_follow", (size_t)bit);
+    }
+    good_request(f, 18, &request);
+    request.params.sync.data_only = 2;
+    expect_refused(f, &request, FERRY_E_INVALID, "data_only", 18);
+    good_request(f, 19, &request);
+    request.params.truncate.size = (uint64_t)INT64_MAX + 1;
+    expect_refused(f, &request, FERRY_E_INVALID, "truncate", 19);
+    neighbour_is_well(f, &n);
+}
+
+/* Whatever the parameters say, a request is refused or ends; memory and paths stay real. */
+static void random_parameters(void **state) {
+    fixture *f = fixture_open(state);
+    neighbour n = neighbour_move_in(f);
+    uint64_t seed = 88172645463325252u;
+    for (int i = 0; i < 2000; i++) {
+        static const uint64_t odd[] = {0, 1, 7, 16, 4096, INT64_MAX, UINT64_MAX};
+        ferry_request request;
+        size_t named = good_request(f, FIRST_FILE + (size_t)i % 10, &request);
+        for (size_t word = 1; word < named; word++) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            /* Not into what is behind the memory: sizes beyond it would be. */
+            bool size = word == 1 && (request.opcode == FERRY_OP_FILE_READ ||
+                                      request.opcode == FERRY_OP_FILE_WRITE);
+            bool fixed = request.opcode == FERRY_OP_FILE_STORE && word <= 2;
+            bool count = request.params.words[0] != 0 && word == 1 &&
+                         (request.opcode == FERRY_OP_FILE_READ_VECTORED ||
+                          request.opcode == FERRY_OP_FILE_WRITE_VECTORED);
+            if (!fixed) {
+                request.params.words[word] = size    ? seed % (sizeof memory + 1)
+                                             : count ? seed % 2
+                                             : seed % 3 == 0
+                                                 ? seed
+                                                 : odd[seed / 3 % (sizeof odd / sizeof odd[0])];
+            }
+        }
+        fixture_fate(f, &request);
+        if (request.target != FERRY_NONE) {
+            fixture_close_handle(f, request.target);
+        }
+    }
+    neighbour_is_well(f, &n);
+    assert_info(f, buffers_lent, 0);
+}
+
 /* --- Batches ------------------------------------------------------------------------------- */
 
 static void a_bad_one_stops_its_batch_and_no_other(void **state) {
@@ -367,6 +548,10 @@ int main(void) {
         ON_EACH_SHARDS(targets_where_there_are_none),
         ON_EACH_SHARDS(addresses),
         ON_EACH_SHARDS(memory_and_sizes),
+        ON_EACH_SHARDS(paths),
+        ON_EACH_SHARDS(open_flags_and_modes),
+        ON_EACH_SHARDS(odd_parts_of_files),
+        ON_EACH_SHARDS(random_parameters),
         ON_EVERY_DRIVE(a_bad_one_stops_its_batch_and_no_other),
         ON_HOST(a_huge_count_is_read_up_to_the_first_bad_one),
     };

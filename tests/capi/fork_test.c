@@ -4,7 +4,7 @@
  *
  * The child uses no cmocka: CHILD_CHECK ends it with an exit code that the parent finds.
  */
-#include "fixture.h"
+#include "files.h"
 
 #include <sys/wait.h>
 
@@ -166,6 +166,7 @@ static void the_child_can_only_destroy(void **state) {
     p.buffer = loaded.buffer;
     p.stream = fixture_stream(p.f, &peer);
     p.listener = fixture_listen(p.f, &port);
+    ferry_handle file = file_open(p.f, fixture_path(p.f, "file"), FERRY_OPEN_READ);
     ferry_prepare_timer(&request, HOUR, 0);
     p.op = fixture_submit(p.f, &request);
     ferry_prepare_tcp_accept(&request, p.listener);
@@ -200,6 +201,10 @@ static void the_child_can_only_destroy(void **state) {
     the_parent_is_well(&p);
     assert_true(pattern_matches(loaded.data, 5000, 0));
     fixture_release(p.f, &loaded);
+    char byte;
+    ferry_completion read = file_read(p.f, file, &byte, 1, 4999);
+    file_expect(&read, FERRY_OK, 0, 1);
+    assert_true(pattern_matches(&byte, 1, 4999));
 }
 
 /* A child that just goes away, as most do, harms nobody either. */

@@ -169,6 +169,34 @@ static void play_a_channel(scene *s) {
     attempt(s, &request, &got);
 }
 
+static void play_an_open_file(scene *s) {
+    ferry_slice slices[5];
+    ferry_request request;
+    ferry_completion got;
+    ferry_prepare_path_stat(&request, s->path, false);
+    attempt(s, &request, &got);
+    ferry_prepare_file_store(&request, s->path, s->memory, sizeof s->memory, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_file_open(&request, s->path, FERRY_OPEN_READ | FERRY_OPEN_WRITE, 0);
+    if (!attempt(s, &request, &got)) {
+        return;
+    }
+    ferry_handle file = got.handle;
+    for (size_t i = 0; i < 5; i++) {
+        slices[i] = (ferry_slice){{s->memory + i}, 1};
+    }
+    ferry_prepare_file_write_vectored(&request, file, slices, 5, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_file_read(&request, file, s->memory, sizeof s->memory, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_file_stat(&request, file);
+    attempt(s, &request, &got);
+    ferry_prepare_file_truncate(&request, file, 3000);
+    attempt(s, &request, &got);
+    ferry_prepare_handle_close(&request, file);
+    attempt(s, &request, &got);
+}
+
 static void play_operations(scene *s) {
     ferry_request request;
     ferry_completion got;
@@ -187,6 +215,7 @@ static void play_operations(scene *s) {
     attempt(s, &request, &got);
     ferry_prepare_name_resolve(&request, "localhost", 1, FERRY_IPV4);
     attempt(s, &request, &got);
+    play_an_open_file(s);
 
     ferry_prepare_tcp_listen(&request, &address, 0);
     if (attempt(s, &request, &got)) {

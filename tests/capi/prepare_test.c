@@ -250,6 +250,77 @@ static void the_fields_of_sockets_are_where_the_header_says(void **state) {
     assert_memory_equal(&request.params.connect.local, &address, sizeof address);
 }
 
+static const ferry_slice slices[2] = {{{memory}, 1}, {{memory}, 2}};
+
+static void every_byte_of_a_file_request_is_written(void **state) {
+    (void)state;
+    assert_writes_all(ferry_prepare_file_store(request, "name", memory, 3, 0600));
+    assert_writes_all(ferry_prepare_file_open(request, "name", FERRY_OPEN_READ, 0600));
+    assert_writes_all(ferry_prepare_file_read(request, 5, memory, 3, 7));
+    assert_writes_all(ferry_prepare_file_write(request, 5, memory, 3, 7));
+    assert_writes_all(ferry_prepare_file_read_vectored(request, 5, slices, 2, 7));
+    assert_writes_all(ferry_prepare_file_write_vectored(request, 5, slices, 2, 7));
+    assert_writes_all(ferry_prepare_file_stat(request, 5));
+    assert_writes_all(ferry_prepare_file_sync(request, 5, true));
+    assert_writes_all(ferry_prepare_file_truncate(request, 5, 7));
+    assert_writes_all(ferry_prepare_path_stat(request, "name", true));
+}
+
+static void expect_transfer(const ferry_request *request, uint16_t opcode, const void *memory_at,
+                            uint64_t size) {
+    assert_int_equal(request->opcode, opcode);
+    assert_int_equal(request->flags, 0);
+    assert_int_equal(request->target, 5);
+    assert_ptr_equal(request->params.file.buffer, memory_at);
+    assert_int_equal(request->params.file.size, size);
+    assert_int_equal(request->params.file.offset, 7);
+}
+
+static void the_fields_of_open_files_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_prepare_file_read(&request, 5, memory, 3, 7);
+    expect_transfer(&request, FERRY_OP_FILE_READ, memory, 3);
+    ferry_prepare_file_write(&request, 5, memory, 3, 7);
+    expect_transfer(&request, FERRY_OP_FILE_WRITE, memory, 3);
+    ferry_prepare_file_read_vectored(&request, 5, slices, 2, 7);
+    expect_transfer(&request, FERRY_OP_FILE_READ_VECTORED, slices, 2);
+    assert_int_equal(request.params.slices.count, 2);
+    ferry_prepare_file_write_vectored(&request, 5, slices, 2, 7);
+    expect_transfer(&request, FERRY_OP_FILE_WRITE_VECTORED, slices, 2);
+    ferry_prepare_file_stat(&request, 5);
+    assert_int_equal(request.opcode, FERRY_OP_FILE_STAT);
+    assert_int_equal(request.target, 5);
+    ferry_prepare_file_sync(&request, 5, true);
+    assert_int_equal(request.opcode, FERRY_OP_FILE_SYNC);
+    assert_int_equal(request.target, 5);
+    assert_int_equal(request.params.sync.data_only, 1);
+    ferry_prepare_file_truncate(&request, 5, 7);
+    assert_int_equal(request.opcode, FERRY_OP_FILE_TRUNCATE);
+    assert_int_equal(request.target, 5);
+    assert_int_equal(request.params.truncate.size, 7);
+}
+
+static void the_fields_of_paths_are_where_the_header_says(void **state) {
+    (void)state;
+    ferry_request request;
+    ferry_prepare_file_store(&request, memory, memory + 1, 3, 0600);
+    assert_int_equal(request.opcode, FERRY_OP_FILE_STORE);
+    assert_ptr_equal(request.params.store.path, memory);
+    assert_ptr_equal(request.params.store.data, memory + 1);
+    assert_int_equal(request.params.store.size, 3);
+    assert_int_equal(request.params.store.mode, 0600);
+    ferry_prepare_file_open(&request, memory, FERRY_OPEN_WRITE | FERRY_OPEN_CREATE, 0600);
+    assert_int_equal(request.opcode, FERRY_OP_FILE_OPEN);
+    assert_ptr_equal(request.params.open.path, memory);
+    assert_int_equal(request.params.open.open_flags, FERRY_OPEN_WRITE | FERRY_OPEN_CREATE);
+    assert_int_equal(request.params.open.mode, 0600);
+    ferry_prepare_path_stat(&request, memory, true);
+    assert_int_equal(request.opcode, FERRY_OP_PATH_STAT);
+    assert_ptr_equal(request.params.path.path, memory);
+    assert_int_equal(request.params.path.no_follow, 1);
+}
+
 static void null_is_ignored(void **state) {
     (void)state;
     ferry_address address = an_address();
@@ -280,6 +351,16 @@ static void null_is_ignored(void **state) {
     ferry_prepare_descriptor_release(NULL, 5);
     ferry_prepare_handle_copy(NULL, 5, 6, 7, 8, 9);
     ferry_prepare_tcp_connect_from(NULL, &address, &address);
+    ferry_prepare_file_store(NULL, "name", memory, 3, 0);
+    ferry_prepare_file_open(NULL, "name", 1, 0);
+    ferry_prepare_file_read(NULL, 5, memory, 3, 7);
+    ferry_prepare_file_write(NULL, 5, memory, 3, 7);
+    ferry_prepare_file_read_vectored(NULL, 5, slices, 2, 7);
+    ferry_prepare_file_write_vectored(NULL, 5, slices, 2, 7);
+    ferry_prepare_file_stat(NULL, 5);
+    ferry_prepare_file_sync(NULL, 5, true);
+    ferry_prepare_file_truncate(NULL, 5, 7);
+    ferry_prepare_path_stat(NULL, "name", true);
 }
 
 int main(void) {
@@ -292,6 +373,9 @@ int main(void) {
         PLAIN(the_name_fields_are_where_the_header_says),
         PLAIN(the_fields_of_streams_are_where_the_header_says),
         PLAIN(the_fields_of_sockets_are_where_the_header_says),
+        PLAIN(every_byte_of_a_file_request_is_written),
+        PLAIN(the_fields_of_open_files_are_where_the_header_says),
+        PLAIN(the_fields_of_paths_are_where_the_header_says),
         PLAIN(null_is_ignored),
     };
     return RUN_SUITE(tests);

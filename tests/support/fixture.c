@@ -373,6 +373,7 @@ void fixture_shutdown(fixture *f) {
         status = ferry_engine_shutdown(f->engine, f->fifo_count > 0 ? 50 * MS : FERRY_FOREVER);
         for (size_t i = 0; i < f->fifo_count; i++) {
             fixture_open_fifo(f->fifos[i]);
+            fixture_feed_fifo(f->fifos[i]);
         }
     } while (status == FERRY_E_TIMED_OUT && f->fifo_count > 0);
     assert_status(status, FERRY_OK);
@@ -531,12 +532,28 @@ void fixture_open_fifo(const char *path) {
     }
 }
 
-bool fixture_wait_until_stuck(fixture *f, ferry_op op) {
-    while (!some_thread_hangs_in_open()) {
+void fixture_feed_fifo(const char *path) {
+    /* For both is the way to open a FIFO that nobody reads. */
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    REQUIRE(write(fd, "x", 1) == 1);
+    close(fd);
+}
+
+static bool wait_until_stuck(fixture *f, ferry_op op, bool (*stuck)(void)) {
+    while (!stuck()) {
         fixture_turn(f, MS);
         if (fixture_has(f, op)) {
             return false;
         }
     }
     return !fixture_has(f, op);
+}
+
+bool fixture_wait_until_stuck(fixture *f, ferry_op op) {
+    return wait_until_stuck(f, op, some_thread_hangs_in_open);
+}
+
+bool fixture_wait_until_stuck_in_read(fixture *f, ferry_op op) {
+    return wait_until_stuck(f, op, some_thread_hangs_in_read);
 }

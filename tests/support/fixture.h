@@ -200,7 +200,11 @@ char *fixture_fifo(fixture *f, const char *name);
 /** Let whatever hangs in opening the FIFO come back. */
 void fixture_open_fifo(const char *path);
 
-/** Wait until a worker hangs in opening; false if the op has ended before. */
+/** Let one that hangs in reading the FIFO have a byte. */
+void fixture_feed_fifo(const char *path);
+
+/** Wait until a worker hangs in opening, or in reading; false if the op has ended before. */
 bool fixture_wait_until_stuck(fixture *f, ferry_op op);
+bool fixture_wait_until_stuck_in_read(fixture *f, ferry_op op);
 
 #endif

@@ -22,6 +22,7 @@ static const char *const names[PENDING_KINDS] = {
     "channel receive",
     "channel receive all",
     "load",
+    "open",
 };
 
 static void prepare_accept(fixture *f, ferry_request *request, uint32_t flags) {
@@ -140,6 +141,10 @@ void pending_prepare(fixture *f, pending_kind kind, ferry_request *request) {
     case PENDING_LOAD:
         snprintf(name, sizeof name, "pending-%zu", f->fifo_count);
         ferry_prepare_file_load(request, fixture_fifo(f, name), 0);
+        break;
+    case PENDING_OPEN:
+        snprintf(name, sizeof name, "pending-%zu", f->fifo_count);
+        ferry_prepare_file_open(request, fixture_fifo(f, name), FERRY_OPEN_READ, 0);
         break;
     case PENDING_KINDS:
         break;

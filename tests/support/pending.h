@@ -26,7 +26,8 @@ typedef enum pending_kind {
     PENDING_CHANNEL_SEND,
     PENDING_CHANNEL_RECEIVE,
     PENDING_CHANNEL_RECEIVE_ALL,
-    PENDING_LOAD,
+    PENDING_LOAD, /* From here on: in a file system that does not answer. */
+    PENDING_OPEN,
     PENDING_KINDS /* How many there are. */
 } pending_kind;
 

@@ -113,37 +113,48 @@ int run_in_child(int (*body)(void *argument), void *argument) {
 }
 
 /* The first word of /proc/self/task/<id>/syscall is the number of the call the thread sleeps in. */
-static bool hangs_in_open(const char *task) {
+static long sleeps_in(const char *task) {
     char path[64];
     char line[32] = "";
     snprintf(path, sizeof path, "/proc/self/task/%.20s/syscall", task);
     FILE *file = fopen(path, "r");
     if (file == NULL) {
-        return false;
+        return -1;
     }
     bool got_line = fgets(line, sizeof line, file) != NULL;
     fclose(file);
-    if (!got_line || strncmp(line, "running", 7) == 0) {
-        return false;
-    }
-    long number = strtol(line, NULL, 10);
-#ifdef SYS_open
-    if (number == SYS_open) {
-        return true;
-    }
-#endif
-    return number == SYS_openat;
+    return got_line && strncmp(line, "running", 7) != 0 ? strtol(line, NULL, 10) : -1;
 }
 
-bool some_thread_hangs_in_open(void) {
+/* Some other thread: this one reads just now. */
+static bool some_thread_hangs_in(const long *calls, size_t count) {
     bool found = false;
+    char own[24];
+    snprintf(own, sizeof own, "%ld", syscall(SYS_gettid));
     DIR *listing = opendir("/proc/self/task");
     REQUIRE(listing != NULL);
     for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
-        if (entry->d_name[0] != '.' && hangs_in_open(entry->d_name)) {
-            found = true;
+        bool other = entry->d_name[0] != '.' && strcmp(entry->d_name, own) != 0;
+        long call = other ? sleeps_in(entry->d_name) : -1;
+        for (size_t i = 0; i < count; i++) {
+            found = found || call == calls[i];
         }
     }
     closedir(listing);
     return found;
+}
+
+bool some_thread_hangs_in_open(void) {
+    static const long calls[] = {
+        SYS_openat,
+#ifdef SYS_open
+        SYS_open,
+#endif
+    };
+    return some_thread_hangs_in(calls, sizeof calls / sizeof calls[0]);
+}
+
+bool some_thread_hangs_in_read(void) {
+    static const long calls[] = {SYS_read, SYS_readv, SYS_write, SYS_writev};
+    return some_thread_hangs_in(calls, sizeof calls / sizeof calls[0]);
 }

@@ -51,4 +51,7 @@ int child_status(pid_t child);
 /** True while some thread of this process hangs in opening a file (a FIFO without a writer). */
 bool some_thread_hangs_in_open(void);
 
+/** True while some thread hangs in reading or writing (an empty FIFO, a full one). */
+bool some_thread_hangs_in_read(void);
+
 #endif

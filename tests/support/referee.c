@@ -296,6 +296,22 @@ static bool result_fits(const op_record *op, const ferry_completion *c) {
             return lent ? !multishot || !ok : c->result == 0;
         }
         return c->result >= 0 && (uint64_t)c->result <= op->size;
+    case FERRY_OP_FILE_OPEN:
+    case FERRY_OP_FILE_SYNC:
+    case FERRY_OP_FILE_TRUNCATE:
+        return c->result == 0;
+    case FERRY_OP_FILE_READ:
+    case FERRY_OP_FILE_READ_VECTORED:
+        return c->result >= 0 && (uint64_t)c->result <= op->size;
+    case FERRY_OP_FILE_WRITE:
+    case FERRY_OP_FILE_WRITE_VECTORED:
+    case FERRY_OP_FILE_STORE:
+        return c->result >= 0 &&
+               (ok ? (uint64_t)c->result == op->size : (uint64_t)c->result <= op->size);
+    case FERRY_OP_FILE_STAT:
+    case FERRY_OP_PATH_STAT:
+        return ok ? (c->flags & FERRY_BUFFER) != 0 && c->result == sizeof(ferry_file_info)
+                  : c->result == 0;
     default:
         return c->result >= 0;
     }
@@ -410,6 +426,8 @@ static uint64_t size_of(const ferry_request *request) {
     case FERRY_OP_STREAM_SEND:
         return request->params.send.size;
     case FERRY_OP_STREAM_SEND_VECTORED:
+    case FERRY_OP_FILE_READ_VECTORED:
+    case FERRY_OP_FILE_WRITE_VECTORED:
         for (uint64_t i = 0; i < request->params.slices.count; i++) {
             size += request->params.slices.slices[i].size;
         }
@@ -419,6 +437,11 @@ static uint64_t size_of(const ferry_request *request) {
         return request->params.receive.size;
     case FERRY_OP_STREAM_RECEIVE_UNTIL:
         return request->params.receive_until.size;
+    case FERRY_OP_FILE_STORE:
+        return request->params.store.size;
+    case FERRY_OP_FILE_READ:
+    case FERRY_OP_FILE_WRITE:
+        return request->params.file.size;
     case FERRY_OP_HANDLE_COPY:
         return request->params.copy.size;
     default:

@@ -45,6 +45,7 @@ class World {
     ~World() {
         assert_int_equal(ferry_engine_shutdown(engine, kHour), FERRY_OK);
         assert_int_equal(os->sockets(), 0);
+        assert_int_equal(os->open_files(), 0);
         collect();
         for (const ferry_completion &completion : come)
             release(completion);
@@ -496,6 +497,100 @@ void a_load_can_be_cancelled(void **state) {
     assert_string_equal(info.driver, "fake");
 }
 
+// ---- open files ---------------------------------------------------------------------------------
+
+ferry_handle open_file(World &world, const char *path, uint32_t flags) {
+    ferry_request request;
+    ferry_prepare_file_open(&request, path, flags, 0);
+    ferry_completion done = world.await(request);
+    assert_int_equal(done.status, FERRY_OK);
+    return done.handle;
+}
+
+void reads_and_writes_files(void **state) {
+    World world(manner_of(state));
+    ferry_handle file =
+        open_file(world, "/a", FERRY_OPEN_READ | FERRY_OPEN_WRITE | FERRY_OPEN_CREATE);
+    ferry_request request;
+    const ferry_slice pieces[] = {{{const_cast<char *>("some ")}, 5},
+                                  {{const_cast<char *>("bytes")}, 5}};
+    ferry_prepare_file_write_vectored(&request, file, pieces, 2, 2);
+    assert_int_equal(world.await(request).result, 10);
+    char got[16];
+    ferry_prepare_file_read(&request, file, got, sizeof got, 7);
+    assert_int_equal(world.await(request).result, 5);
+    assert_memory_equal(got, "bytes", 5);
+    ferry_prepare_file_truncate(&request, file, 4);
+    assert_int_equal(world.await(request).status, FERRY_OK);
+    ferry_prepare_file_stat(&request, file);
+    ferry_completion told = world.await(request);
+    assert_int_equal(static_cast<const ferry_file_info *>(told.data)->size, 4);
+    world.release(told);
+    // Who has it open keeps what is replaced.
+    ferry_prepare_file_store(&request, "/a", "new", 3, 0);
+    assert_int_equal(world.await(request).result, 3);
+    assert_true(*world.os->file("/a") == "new");
+    ferry_prepare_file_read(&request, file, got, sizeof got, FERRY_AT_POSITION);
+    assert_int_equal(world.await(request).result, 4);
+    world.os->fail_next(Call::file, {.status = FERRY_E_NO_SPACE, .os_error = 28});
+    ferry_prepare_file_write(&request, file, "x", 1, 0);
+    assert_int_equal(world.await(request).status, FERRY_E_NO_SPACE);
+}
+
+void a_close_tells_what_the_system_says(void **state) {
+    World world(manner_of(state));
+    world.os->set_file("/a", "some bytes");
+    ferry_handle file = open_file(world, "/a", FERRY_OPEN_READ);
+    world.os->fail_next(Call::close, {.status = FERRY_E_NO_SPACE, .os_error = 28});
+    ferry_completion closed = world.next(world.close(file));
+    assert_int_equal(closed.status, FERRY_E_NO_SPACE);
+    assert_int_equal(closed.os_error, 28);
+    assert_int_equal(world.os->open_files(), 0);
+    // Closed it is all the same; once more is fine.
+    assert_int_equal(world.next(world.close(file)).status, FERRY_OK);
+}
+
+void close_ends_what_is_pending_on_a_file(void **state) {
+    World world(manner_of(state));
+    world.os->set_file("/a", "some bytes");
+    ferry_handle file = open_file(world, "/a", FERRY_OPEN_READ);
+    ferry_op reads[3];
+    char got[3][16];
+    for (int i = 0; i < 3; ++i) {
+        ferry_request request;
+        ferry_prepare_file_read(&request, file, got[i], sizeof got[i], 0);
+        reads[i] = world.submit(request);
+    }
+    ferry_op closing = world.close(file);
+    for (ferry_op read : reads) {
+        ferry_completion done = world.next(read);
+        assert_true(done.status == FERRY_OK || done.status == FERRY_E_CLOSED);
+    }
+    assert_int_equal(world.next(closing).status, FERRY_OK);
+}
+
+void handles_run_out_while_a_file_opens(void **state) {
+    ferry_engine_options few = {};
+    few.handles_max = 1;
+    World world(manner_of(state), few);
+    world.os->set_file("/a", "some bytes");
+    ferry_op ops[3];
+    int opened = 0;
+    for (ferry_op &op : ops) {
+        ferry_request request;
+        ferry_prepare_file_open(&request, "/a", FERRY_OPEN_READ, 0);
+        op = world.submit(request);
+    }
+    for (ferry_op op : ops) {
+        ferry_completion done = world.next(op);
+        assert_true(done.status == FERRY_OK || done.status == FERRY_E_NO_HANDLES);
+        opened += done.status == FERRY_OK;
+    }
+    assert_int_equal(opened, 1);
+    world.turn(3);
+    assert_int_equal(world.os->open_files(), 1);
+}
+
 struct Named {
     const char *name;
     CMUnitTestFunction run;
@@ -522,6 +617,10 @@ const Named kTests[] = {
     NAMED(a_deadline_comes_when_nothing_else_does),
     NAMED(loads_files),
     NAMED(a_load_can_be_cancelled),
+    NAMED(reads_and_writes_files),
+    NAMED(a_close_tells_what_the_system_says),
+    NAMED(close_ends_what_is_pending_on_a_file),
+    NAMED(handles_run_out_while_a_file_opens),
 };
 
 constexpr size_t kTestCount = sizeof kTests / sizeof kTests[0];

@@ -102,7 +102,7 @@ FERRY_API void ferry_prepare_file_open(ferry_request *request, const char *path,
  * @param[in]  file     Opened for reading.
  * @param[out] buffer   Where to. @pinned
  * @param[in]  size     Its capacity in bytes; 0 is FERRY_E_INVALID at submit.
- * @param[in]  offset   Where in the file; @ref FERRY_AT_POSITION: at its own position, which moves.
+ * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which moves.
  * @completes result = bytes read: fewer than size only at the file's end (0: at or beyond it) or
  *   where the file is no regular one. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND,
  *   FERRY_E_ACCESS (not opened for reading), FERRY_E_IS_DIRECTORY, FERRY_E_IO, FERRY_E_CLOSED,
@@ -119,7 +119,7 @@ FERRY_API void ferry_prepare_file_read(ferry_request *request, ferry_handle file
  * @param[in]  file     Opened for writing.
  * @param[in]  data     What to write. @pinned
  * @param[in]  size     Bytes; 0 is FERRY_E_INVALID at submit.
- * @param[in]  offset   Where in the file; @ref FERRY_AT_POSITION: at its own position, which moves. A file
+ * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which moves. A file
  *                      opened with FERRY_OPEN_APPEND is written at its end in either case.
  * @completes result = bytes written, also on failure. Errors: FERRY_E_NO_SPACE,
  *   FERRY_E_FILE_TOO_LARGE, FERRY_E_ACCESS (not opened for writing), FERRY_E_BROKEN_PIPE,
@@ -219,10 +219,12 @@ FERRY_API void ferry_prepare_file_truncate(ferry_request *request, ferry_handle 
  *                      it names is replaced. @borrowed
  * @param[in]  data     The whole file; NULL only with size 0. @pinned
  * @param[in]  size     Its bytes; may be 0.
- * @param[in]  mode     Permissions, less the umask; 0 = those of the file that is replaced, or 0666.
+ * @param[in]  mode     Permissions, less the umask; 0 = those of the file that is replaced, and its owner as
+ *                      far as the system lets us, or 0666. More than 07777 is FERRY_E_INVALID at submit.
  * @completes result = bytes stored. On failure the path is as it was, and no temporary file is left, but
  *   for FERRY_E_IO from the folder's sync: then it is replaced, and durable or not. Errors:
- *   FERRY_E_NOT_FOUND, FERRY_E_ACCESS, FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY,
+ *   FERRY_E_NOT_FOUND, FERRY_E_ACCESS (also to a folder that cannot be read), FERRY_E_NOT_DIRECTORY,
+ *   FERRY_E_IS_DIRECTORY, FERRY_E_INVALID (what is there is no regular file), FERRY_E_LOOP,
  *   FERRY_E_READ_ONLY, FERRY_E_NO_SPACE, FERRY_E_FILE_TOO_LARGE, FERRY_E_NAME_TOO_LONG,
  *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_MEMORY, FERRY_E_IO, FERRY_E_CANCELED, FERRY_E_TIMED_OUT (both
  *   only before a worker has begun).

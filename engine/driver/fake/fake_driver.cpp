@@ -148,6 +148,16 @@ void FakeDriver::deliver(const Event &event) noexcept {
         end(event.call, loading, *loading, outcome);
         break;
     }
+    case Call::file: {
+        auto *call = static_cast<FileCall *>(event.subject);
+        if (!ends && !fails(event.call, &outcome))
+            outcome = make_call(*call);
+        end(event.call, call, *call, outcome);
+        break;
+    }
+    case Call::close:
+        finish_close(*static_cast<FakeFile *>(event.subject));
+        break;
     case Call::send:
         if (!socket->sending)
             break;
@@ -359,34 +369,6 @@ void FakeDriver::finish_send(FakeSocket &stream) noexcept {
     stream.blocked = false;
     forget(Call::send, &stream);
     environment_.host.sent(stream, outcome);
-}
-
-// ---- files --------------------------------------------------------------------------------------
-
-void FakeDriver::start_load(FileLoad &load) noexcept {
-    begin(Call::load, &load);
-}
-
-void FakeDriver::cancel_load(FileLoad &load) noexcept {
-    cancel(Call::load, &load);
-}
-
-Outcome FakeDriver::load(FileLoad &load) noexcept {
-    auto found = files_.find(load.path);
-    if (found == files_.end())
-        return {.status = FERRY_E_NOT_FOUND, .os_error = ENOENT};
-    const std::string &contents = found->second;
-    if (contents.size() > load.size_max)
-        return {.status = FERRY_E_LIMIT};
-    load.data = nullptr;
-    if (contents.empty())
-        return {};
-    Outcome outcome = environment_.host.allocate_load(contents.size(), &load.data);
-    if (outcome.status != FERRY_OK)
-        return outcome;
-    std::memcpy(load.data, contents.data(), contents.size());
-    outcome.result = static_cast<int64_t>(contents.size());
-    return outcome;
 }
 
 } // namespace ferry::driver::fake

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -19,7 +20,7 @@
 namespace ferry::driver::fake {
 
 // What a test may order to fail.
-enum class Call : uint8_t { listen, accept, connect, receive, send, load };
+enum class Call : uint8_t { listen, accept, connect, receive, send, load, file, close };
 
 // A listener, or one end of a connection.
 struct FakeSocket final : Socket {
@@ -30,6 +31,13 @@ struct FakeSocket final : Socket {
     std::string arrived;              // Bytes for receive.
     std::vector<ConstSpan> held;      // Of a send under way whose memory the driver still uses.
     bool blocked = false;             // The send under way waits for room at the peer.
+};
+
+// An open file. Its bytes stay while it is open, whatever its path names by then.
+struct FakeFile final : File {
+    std::shared_ptr<std::string> contents;
+    uint32_t flags = 0; // FERRY_OPEN_...
+    uint64_t position = 0;
 };
 
 class FakeDriver final : public Driver {
@@ -45,10 +53,18 @@ class FakeDriver final : public Driver {
     size_t pipe_size = 65536;   // What a connection holds in one direction before sends wait.
     size_t send_max = SIZE_MAX; // What one send takes at most.
 
-    void set_file(const char *path, std::string contents) { files_[path] = std::move(contents); }
+    void set_file(const char *path, std::string contents) {
+        files_[path] = std::make_shared<std::string>(std::move(contents));
+    }
+    // What a path names; null if nothing.
+    const std::string *file(const char *path) const {
+        auto found = files_.find(path);
+        return found != files_.end() ? found->second.get() : nullptr;
+    }
     // The next such call ends like this.
     void fail_next(Call call, const Outcome &outcome) { failures_.push_back({call, outcome}); }
     size_t sockets() const noexcept { return sockets_; }
+    size_t open_files() const noexcept { return open_files_; }
 
     // ---- the seam ----
     const char *name() const noexcept override { return "fake"; }
@@ -73,6 +89,9 @@ class FakeDriver final : public Driver {
               Outcome *outcome) noexcept override;
     void cancel_send(Socket &stream) noexcept override;
     void close(Socket &socket) noexcept override;
+    void start_file(FileCall &call) noexcept override;
+    void cancel_file(FileCall &call) noexcept override;
+    void close(File &file) noexcept override;
     void abandon(Socket &) noexcept override {}
     void abandon_all() noexcept override {}
 
@@ -84,7 +103,7 @@ class FakeDriver final : public Driver {
     struct Event {
         Call call;
         bool cancel;
-        void *subject; // A FakeSocket, Connect or FileLoad.
+        void *subject; // A FakeSocket, Connect, FileLoad, FileCall or FakeFile.
     };
     struct Failure {
         Call call;
@@ -105,6 +124,9 @@ class FakeDriver final : public Driver {
     void finish_send(FakeSocket &stream) noexcept;
     Outcome take(FakeSocket &stream, const ConstSpan *spans, size_t count) noexcept;
     Outcome load(FileLoad &load) noexcept;
+    Outcome make_call(FileCall &call) noexcept;
+    Outcome open_file(FileCall &call) noexcept;
+    void finish_close(FakeFile &file) noexcept;
     FakeSocket *make_socket() noexcept;
     void destroy(FakeSocket *socket) noexcept;
     void retry_connects() noexcept;
@@ -116,11 +138,12 @@ class FakeDriver final : public Driver {
     bool woken_ = false; // Under mutex_.
     std::deque<Event> events_;
     std::vector<Failure> failures_;
-    std::map<std::string, std::string> files_;
+    std::map<std::string, std::shared_ptr<std::string>> files_;
     std::map<uint16_t, FakeSocket *> listeners_;
     std::vector<Connect *> connecting_; // Those that wait for room in a backlog.
     uint16_t next_port_ = 40000;
     size_t sockets_ = 0;
+    size_t open_files_ = 0;
 };
 
 } // namespace ferry::driver::fake

@@ -1,4 +1,4 @@
-// Descriptors that come from elsewhere, go elsewhere, or take their time to be closed; a worker's jobs.
+// Descriptors that come from elsewhere, go elsewhere, or take their time to be closed.
 #include "driver/uv/status.hpp"
 #include "driver/uv/uv_driver.hpp"
 
@@ -19,22 +19,10 @@ static constexpr Outcome kWrongKind = {.status = FERRY_E_WRONG_KIND};
 
 namespace {
 
-struct CloseJob final : ShardJob {
+// A socket's descriptor that takes its time.
+struct CloseJob final : UvJob {
     int fd = -1;
-    UvFile *file = nullptr;
-    Outcome outcome;
 };
-
-// A file and what closing it will need, so that it cannot fail for want of memory.
-struct FileBlock {
-    explicit FileBlock(int fd) : file(fd) {}
-    UvFile file;
-    CloseJob closing;
-};
-
-FileBlock &block_of(UvFile &file) {
-    return reinterpret_cast<FileBlock &>(file); // Its first member.
-}
 
 } // namespace
 
@@ -86,11 +74,12 @@ Outcome UvDriver::adopt_file(int fd, Resource **resource) noexcept {
         return outcome_of(errno);
     if (S_ISSOCK(status.st_mode) || S_ISDIR(status.st_mode))
         return kWrongKind;
-    void *memory = environment_.blocks.allocate(sizeof(FileBlock));
-    if (memory == nullptr)
+    UvFile *file = make_file();
+    if (file == nullptr)
         return {.status = FERRY_E_NO_MEMORY};
     fcntl(fd, F_SETFD, FD_CLOEXEC);
-    *resource = &(::new (memory) FileBlock(fd))->file;
+    file->fd.store(fd, std::memory_order_relaxed);
+    *resource = file;
     return {};
 }
 
@@ -106,49 +95,10 @@ Outcome UvDriver::adopt(int64_t descriptor, uint64_t kind, Resource **resource) 
 Outcome UvDriver::release(Resource &resource) noexcept {
     if (Id{resource.handle}.kind() != Kind::file)
         return {.result = unwrap(own(static_cast<Socket &>(resource)))};
-    auto &file = static_cast<UvFile &>(resource);
-    int fd = file.fd;
-    environment_.blocks.free(&block_of(file), sizeof(FileBlock));
-    return {.result = fd};
-}
-
-// ---- jobs ---------------------------------------------------------------------------------------
-
-bool UvDriver::submit(ShardJob &job) noexcept {
-    job.run = run_job;
-    job.tell = [](void *host) { static_cast<Host *>(host)->nudge(); };
-    job.owner = &environment_.host;
-    job.driver = this;
-    job.returned = false;
-    return environment_.workers.submit(&job);
-}
-
-// On a worker.
-void UvDriver::run_job(Job *base) {
-    auto &job = static_cast<ShardJob &>(*base);
-    UvDriver &driver = *job.driver;
-    job.work(job);
-    driver.environment_.workers.returned(&job);
-    driver.jobs_done_.push(&job); // From here on the job is the shard's.
-}
-
-void UvDriver::finish_jobs() noexcept {
-    ShardJob *job = jobs_done_.take_all();
-    while (job != nullptr) {
-        ShardJob *next = job->next_done;
-        job->finish(*job);
-        job = next;
-    }
+    return {.result = unwrap(own(static_cast<File &>(resource)))};
 }
 
 // ---- closing ------------------------------------------------------------------------------------
-
-// On a worker.
-static void close_descriptor(ShardJob &job) {
-    auto &closing = static_cast<CloseJob &>(job);
-    if (::close(closing.fd) != 0 && errno != EINTR)
-        closing.outcome = outcome_of(errno);
-}
 
 // A socket whose close may take its time. False: no worker to be had.
 bool UvDriver::close_on_worker(int fd) noexcept {
@@ -157,36 +107,13 @@ bool UvDriver::close_on_worker(int fd) noexcept {
         return false;
     auto *job = ::new (memory) CloseJob();
     job->fd = fd;
-    job->work = close_descriptor;
-    job->finish = [](ShardJob &closed) {
-        closed.driver->environment_.blocks.free(&closed, sizeof(CloseJob));
-    };
+    job->block = sizeof(CloseJob);
+    job->work = [](UvJob &closing) { ::close(static_cast<CloseJob &>(closing).fd); };
+    job->drop = [](UvJob &) {}; // Nobody wants to know.
     if (submit(*job))
         return true;
-    environment_.blocks.free(job, sizeof(CloseJob));
+    free_job(*job);
     return false;
-}
-
-void UvDriver::close(File &file) noexcept {
-    CloseJob &job = block_of(static_cast<UvFile &>(file)).closing;
-    job.file = static_cast<UvFile *>(&file);
-    job.fd = job.file->fd;
-    job.work = close_descriptor;
-    job.finish = [](ShardJob &base) {
-        auto &closed = static_cast<CloseJob &>(base);
-        Environment &environment = closed.driver->environment_;
-        environment.host.closed(*closed.file, closed.outcome);
-        environment.blocks.free(&block_of(*closed.file), sizeof(FileBlock));
-    };
-    if (submit(job))
-        return;
-    // Without a worker the loop has to wait for it: better than a descriptor that stays open.
-    close_descriptor(job);
-    jobs_done_.push(&job);
-}
-
-void UvDriver::abandon(File &file) noexcept {
-    ::close(static_cast<UvFile &>(file).fd);
 }
 
 } // namespace ferry::driver::uv

@@ -1,233 +1,165 @@
-// Files: libuv's synchronous calls on the engine's workers, a whole load as one job.
-#include "driver/uv/status.hpp"
+// Open files: calls on them as jobs, and their end.
+#include "driver/uv/file_calls.hpp"
 #include "driver/uv/uv_driver.hpp"
 
-#include <ferry/status.h>
-
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <new>
+#include <unistd.h>
 
 namespace ferry::driver::uv {
 
-void UvDriver::start_load(FileLoad &load) noexcept {
-    size_t path = std::strlen(load.path) + 1;
-    size_t block = sizeof(LoadJob) + path;
-    void *memory = environment_.blocks.allocate(block);
-    if (memory == nullptr) {
-        load.complete({.status = FERRY_E_NO_MEMORY});
-        return;
-    }
-    auto *job = ::new (memory) LoadJob();
-    job->run = run_load;
-    job->tell = [](void *host) { static_cast<Host *>(host)->nudge(); };
-    job->owner = &environment_.host;
-    job->driver = this;
-    job->load = &load;
-    job->size_max = load.size_max;
-    job->block = block;
-    std::memcpy(job->path(), load.path, path);
-    load.job = job;
-    ++loads_;
-    if (environment_.workers.submit(job))
-        return;
-    free_job(job);
-    load.complete({.status = FERRY_E_NO_MEMORY}); // No thread to be had.
-}
-
-void UvDriver::cancel_load(FileLoad &load) noexcept {
-    auto *job = static_cast<LoadJob *>(load.job);
-    job->load = nullptr;
-    if (environment_.workers.withdraw(job))
-        free_job(job);
-    else
-        environment_.workers.detach(job); // Until it comes back; nothing of the host's is in it.
-    load.complete({.status = FERRY_E_CANCELED});
-}
-
-void UvDriver::free_job(LoadJob *job) noexcept {
-    --loads_;
-    environment_.blocks.free(job, job->block);
-}
-
-// Nobody wants it any more.
-void UvDriver::drop_result(LoadJob &job) noexcept {
-    if (job.data != nullptr)
-        environment_.host.free_load(job.data, static_cast<size_t>(job.outcome.result));
-    job.data = nullptr;
-}
+// ---- calls --------------------------------------------------------------------------------------
 
 // On a worker.
-void UvDriver::run_load(Job *base) {
-    auto *job = static_cast<LoadJob *>(base);
-    read_file(*job);
-    UvDriver &driver = *job->driver;
-    driver.environment_.workers.returned(job);
-    driver.done_.push(job); // From here on the job is the shard's.
-}
-
-void UvDriver::finish_load(LoadJob *job) noexcept {
-    if (FileLoad *load = job->load) {
-        load->data = job->data;
-        load->complete(job->outcome);
-    } else {
-        drop_result(*job);
-    }
-    free_job(job);
-}
-
-// Those that have come back. False: the time was used up.
-bool UvDriver::finish_loads() noexcept {
-    loads_late_ = false;
-    if (finished_ == nullptr)
-        finished_ = done_.take_all();
-    while (LoadJob *job = finished_) {
-        finished_ = job->next_done;
-        finish_load(job);
-        if (!environment_.host.run_ready()) {
-            loads_late_ = finished_ != nullptr || !done_.empty();
-            return false;
-        }
-    }
-    return true;
-}
-
-void UvDriver::drop_loads(LoadJob *job) noexcept {
-    while (job != nullptr) {
-        LoadJob *next = job->next_done;
-        drop_result(*job);
-        free_job(job);
-        job = next;
+static void make_call(UvJob &base) {
+    using What = FileCall::What;
+    auto &job = static_cast<CallJob &>(base);
+    switch (job.call.what) {
+    case What::open:
+        job.outcome = open_file(job.call);
+        if (job.outcome.status == FERRY_OK)
+            job.opened->fd.store(static_cast<int>(job.outcome.result), std::memory_order_relaxed);
+        job.outcome.result = 0;
+        break;
+    case What::store:
+        job.outcome = store_file(job.call);
+        break;
+    case What::read:
+        job.outcome = read_file(job.fd, job.call);
+        break;
+    case What::write:
+        job.outcome = write_file(job.fd, job.call);
+        break;
+    case What::stat:
+        job.outcome = stat_file(job.fd, &job.info);
+        break;
+    case What::path_stat:
+        job.outcome = stat_path(job.call, &job.info);
+        break;
+    case What::sync:
+        job.outcome = sync_file(job.fd, job.call.data_only);
+        break;
+    case What::truncate:
+        job.outcome = truncate_file(job.fd, job.call.offset);
+        break;
     }
 }
 
-namespace {
-
-// Memory that a file is read into; grows while the file does.
-struct Growing {
-    Host &host;
-    char *data = nullptr;
-    size_t size = 0;
-
-    Outcome resize(size_t wanted) {
-        void *memory;
-        Outcome outcome = host.allocate_load(wanted, &memory);
-        if (outcome.status != FERRY_OK)
-            return outcome;
-        if (data != nullptr)
-            std::memcpy(memory, data, wanted < size ? wanted : size);
-        drop();
-        data = static_cast<char *>(memory);
-        size = wanted;
-        return {};
-    }
-    void drop() {
-        if (data != nullptr)
-            host.free_load(data, size);
-        data = nullptr;
-        size = 0;
-    }
-};
-
-// A libuv file call made at once: its result, or a negative error.
-template <class Call> ssize_t at_once(Call &&call) {
-    uv_fs_t request;
-    call(&request);
-    ssize_t result = request.result;
-    uv_fs_req_cleanup(&request);
-    return result;
+static void free_file(UvFile &file) {
+    BlockPool &blocks = file.driver->environment().blocks;
+    file.~UvFile();
+    blocks.free(&file, sizeof(UvFile));
 }
 
-// Into the memory that is left and, what is more than that, beyond it.
-ssize_t read_some(uv_file file, char *data, size_t size, char *beyond, size_t beyond_size) {
-    constexpr size_t kMost = size_t{1} << 30;
-    if (size > kMost) {
-        size = kMost;
-        beyond_size = 0;
-    }
-    uv_buf_t parts[2] = {uv_buf_init(data, static_cast<unsigned>(size)),
-                         uv_buf_init(beyond, static_cast<unsigned>(beyond_size))};
-    return at_once([&](uv_fs_t *r) {
-        if (size == 0)
-            uv_fs_read(nullptr, r, file, parts + 1, 1, -1, nullptr);
-        else
-            uv_fs_read(nullptr, r, file, parts, beyond_size != 0 ? 2 : 1, -1, nullptr);
-    });
+static int take_descriptor(UvFile &file) {
+    return file.fd.exchange(-1, std::memory_order_relaxed);
 }
 
-// What fstat says of its size is where to begin: files of /proc say 0, and a file may change meanwhile. A
-// regular file that gives less than was asked for has ended, so most are read in one call.
-Outcome read_all(uv_file file, bool regular, uint64_t expected, uint64_t size_max,
-                 Growing &memory) {
-    size_t used = 0;
-    if (expected > size_max)
-        return {.status = FERRY_E_LIMIT};
-    if (expected > 0) {
-        Outcome outcome = memory.resize(static_cast<size_t>(expected));
-        if (outcome.status != FERRY_OK)
-            return outcome;
-    }
-    for (bool ended = false; !ended;) {
-        char beyond[4096];
-        size_t room = memory.size - used;
-        ssize_t got = read_some(file, memory.data + used, room, beyond, sizeof beyond);
-        if (got == UV_EINTR)
-            continue;
-        if (got < 0)
-            return outcome_of(static_cast<int>(-got));
-        auto bytes = static_cast<size_t>(got);
-        ended = bytes == 0 || (regular && bytes == room);
-        if (used + bytes > size_max)
-            return {.status = FERRY_E_LIMIT};
-        if (bytes > room) {
-            size_t wanted = memory.size * 2 > used + bytes ? memory.size * 2 : used + bytes;
-            if (wanted > size_max)
-                wanted = static_cast<size_t>(size_max);
-            Outcome outcome = memory.resize(wanted);
-            if (outcome.status != FERRY_OK)
-                return outcome;
-            std::memcpy(memory.data + used + room, beyond, bytes - room);
-        }
-        used += bytes;
-    }
-    if (used == 0)
-        memory.drop();
-    else if (used < memory.size) {
-        Outcome outcome = memory.resize(used); // The block's size is what it will be freed by.
-        if (outcome.status != FERRY_OK)
-            return outcome;
-    }
-    return {.result = static_cast<int64_t>(used)};
-}
-
-} // namespace
-
-void UvDriver::read_file(LoadJob &job) {
-    ssize_t opened = at_once(
-        [&](uv_fs_t *r) { uv_fs_open(nullptr, r, job.path(), O_RDONLY | O_CLOEXEC, 0, nullptr); });
-    if (opened < 0) {
-        job.outcome = outcome_of(static_cast<int>(-opened));
+static void drop(UvJob &base) {
+    auto &job = static_cast<CallJob &>(base);
+    UvFile *file = job.opened;
+    if (file == nullptr)
         return;
+    if (file->fd.load(std::memory_order_relaxed) < 0) {
+        free_file(*file);
+    } else if (job.driver->disposing()) {
+        ::close(take_descriptor(*file));
+        free_file(*file);
+    } else {
+        job.driver->close(*file); // Opened too late; it takes its time.
     }
-    auto file = static_cast<uv_file>(opened);
-    uint64_t size = 0;
-    bool regular = false;
-    ssize_t error = at_once([&](uv_fs_t *r) {
-        uv_fs_fstat(nullptr, r, file, nullptr);
-        size = r->statbuf.st_size;
-        regular = (r->statbuf.st_mode & S_IFMT) == S_IFREG;
-    });
-    Growing memory{job.driver->environment_.host};
-    job.outcome = error < 0 ? outcome_of(static_cast<int>(-error))
-                            : read_all(file, regular, size, job.size_max, memory);
-    at_once([&](uv_fs_t *r) { uv_fs_close(nullptr, r, file, nullptr); });
-    if (job.outcome.status == FERRY_OK)
-        job.data = memory.data;
+    job.opened = nullptr;
+}
+
+static void deliver(UvJob &base) {
+    auto &job = static_cast<CallJob &>(base);
+    auto &call = *static_cast<FileCall *>(job.primitive);
+    if (job.outcome.status != FERRY_OK) {
+        drop(job);
+    } else if (job.opened != nullptr) {
+        call.file = job.opened;
+    } else if (call.info != nullptr) {
+        *call.info = job.info;
+    }
+}
+
+void UvDriver::start_file(FileCall &call) noexcept {
+    size_t path = call.path != nullptr ? std::strlen(call.path) + 1 : 0;
+    auto *job = make_job<CallJob>(call, path);
+    if (job == nullptr)
+        return;
+    job->work = make_call;
+    job->deliver = deliver;
+    job->drop = drop;
+    job->call = call;
+    if (path != 0)
+        std::memcpy(job->path(), call.path, path);
+    job->call.path = job->path();
+    if (call.file != nullptr)
+        job->fd = own(*call.file).fd.load(std::memory_order_relaxed);
+    call.job = job;
+    if (call.what == FileCall::What::open && (job->opened = make_file()) == nullptr)
+        end_without(*job, {.status = FERRY_E_NO_MEMORY});
     else
-        memory.drop();
+        start_job(*job);
+}
+
+// What uses nothing of the host's need not be waited for.
+void UvDriver::cancel_file(FileCall &call) noexcept {
+    using What = FileCall::What;
+    bool detachable =
+        call.what == What::open || call.what == What::stat || call.what == What::path_stat;
+    cancel_job(*static_cast<CallJob *>(call.job), detachable);
+}
+
+// ---- files --------------------------------------------------------------------------------------
+
+// On a worker.
+static void close_now(UvJob &job) {
+    auto &file = static_cast<UvFile &>(job);
+    file.outcome = close_file(take_descriptor(file));
+}
+
+static void closed(UvJob &job) {
+    auto &file = static_cast<UvFile &>(job);
+    UvDriver &driver = *file.driver;
+    if (!driver.disposing())
+        driver.environment().host.closed(file, file.outcome);
+    free_file(file);
+}
+
+UvFile *UvDriver::make_file() noexcept {
+    void *memory = environment_.blocks.allocate(sizeof(UvFile));
+    if (memory == nullptr)
+        return nullptr;
+    auto *file = ::new (memory) UvFile();
+    file->driver = this;
+    file->work = close_now;
+    file->drop = closed;
+    return file;
+}
+
+void UvDriver::close(File &file) noexcept {
+    UvFile &closing = own(file);
+    if (submit(closing))
+        return;
+    // No thread to be had. Poll tells all the same.
+    ++jobs_;
+    close_now(closing);
+    done_.push(&closing);
+    environment_.host.nudge();
+}
+
+// The descriptor stays open.
+int UvDriver::unwrap(UvFile &file) noexcept {
+    int fd = take_descriptor(file);
+    free_file(file);
+    return fd;
+}
+
+void UvDriver::abandon(File &file) noexcept {
+    int fd = take_descriptor(own(file));
+    if (fd >= 0)
+        ::close(fd);
 }
 
 } // namespace ferry::driver::uv

@@ -68,11 +68,7 @@ ferry_status UvDriver::open() noexcept {
 }
 
 void UvDriver::dispose() noexcept {
-    drop_loads(finished_);
-    drop_loads(done_.take_all());
-    drop_resolves();
-    if (!abandoned_)
-        finish_jobs();
+    settle();
     if (loop_open_ && !abandoned_) {
         if (wake_.data != nullptr)
             uv_close(reinterpret_cast<uv_handle_t *>(&wake_), nullptr);
@@ -94,10 +90,9 @@ uint64_t UvDriver::now_ns() const noexcept {
 }
 
 void UvDriver::poll(uint64_t until_ns) noexcept {
-    if (loads_late_ && !finish_loads())
+    if (jobs_late_ && !finish_jobs())
         return;
-    if (until_ns != 0 && (!done_.empty() || !resolved_.empty() || !jobs_done_.empty() ||
-                          deferred_first_ != deferred_end_))
+    if (until_ns != 0 && (!done_.empty() || deferred_first_ != deferred_end_))
         until_ns = 0;
     if (!deliver_deferred())
         return;
@@ -105,12 +100,10 @@ void UvDriver::poll(uint64_t until_ns) noexcept {
         keep_until(until_ns);
     run_loop(until_ns == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     if (!environment_.host.out_of_time())
-        finish_loads();
+        finish_jobs();
     else
-        loads_late_ = finished_ != nullptr || !done_.empty();
-    finish_resolves();
-    finish_jobs();
-    if (loads_late_)
+        jobs_late_ = finished_ != nullptr || !done_.empty();
+    if (jobs_late_)
         wake(); // A host that sleeps on the descriptor must come back for them.
 }
 

@@ -18,15 +18,11 @@
 
 namespace ferry::driver::uv {
 
-// One name on a worker. It outlives a cancelled operation.
-struct ResolveJob final : Job {
-    UvDriver *driver = nullptr;
-    Resolve *resolve = nullptr; // Null: nobody waits any more. The shard's thread only.
+// One name; it lies behind. It outlives a cancelled operation.
+struct ResolveJob final : UvJob {
     uint32_t family = 0;
     uint16_t port = 0;
-    Outcome outcome;
     void *data = nullptr;
-    size_t block = 0; // Size of this block, the name behind it included.
 
     char *name() noexcept { return reinterpret_cast<char *>(this + 1); }
 };
@@ -164,6 +160,24 @@ static bool literal(Host &host, const Resolve &resolve, Outcome *outcome, void *
 
 // ---- jobs ---------------------------------------------------------------------------------------
 
+// On a worker.
+static void resolve_name(UvJob &base) {
+    auto &job = static_cast<ResolveJob &>(base);
+    Host &host = job.driver->environment().host;
+    job.outcome = look_up(host, job.name(), job.family, job.port, &job.data);
+}
+
+static void deliver(UvJob &base) {
+    auto &job = static_cast<ResolveJob &>(base);
+    static_cast<Resolve *>(job.primitive)->data = job.data;
+}
+
+static void drop(UvJob &base) {
+    auto &job = static_cast<ResolveJob &>(base);
+    if (job.data != nullptr)
+        job.driver->environment().host.free_load(job.data, static_cast<size_t>(job.outcome.result));
+}
+
 void UvDriver::start_resolve(Resolve &resolve) noexcept {
     Outcome outcome;
     resolve.data = nullptr;
@@ -172,76 +186,22 @@ void UvDriver::start_resolve(Resolve &resolve) noexcept {
         return;
     }
     size_t name = std::strlen(resolve.name) + 1;
-    size_t block = sizeof(ResolveJob) + name;
-    void *memory = environment_.blocks.allocate(block);
-    if (memory == nullptr) {
-        resolve.complete({.status = FERRY_E_NO_MEMORY});
+    auto *job = make_job<ResolveJob>(resolve, name);
+    if (job == nullptr)
         return;
-    }
-    auto *job = ::new (memory) ResolveJob();
-    job->run = run_resolve;
-    job->tell = [](void *host) { static_cast<Host *>(host)->nudge(); };
-    job->owner = &environment_.host;
-    job->driver = this;
-    job->resolve = &resolve;
+    job->pool = &environment_.names;
+    job->work = resolve_name;
+    job->deliver = deliver;
+    job->drop = drop;
     job->family = resolve.family;
     job->port = resolve.port;
-    job->block = block;
     std::memcpy(job->name(), resolve.name, name);
     resolve.job = job;
-    if (environment_.names.submit(job))
-        return;
-    environment_.blocks.free(job, job->block);
-    resolve.complete({.status = FERRY_E_NO_MEMORY}); // No thread to be had.
+    start_job(*job);
 }
 
 void UvDriver::cancel_resolve(Resolve &resolve) noexcept {
-    auto *job = static_cast<ResolveJob *>(resolve.job);
-    job->resolve = nullptr;
-    if (environment_.names.withdraw(job))
-        environment_.blocks.free(job, job->block);
-    else
-        environment_.names.detach(job); // Until it comes back; nothing of the host's is in it.
-    resolve.complete({.status = FERRY_E_CANCELED});
-}
-
-// On a worker.
-void UvDriver::run_resolve(Job *base) {
-    auto *job = static_cast<ResolveJob *>(base);
-    UvDriver &driver = *job->driver;
-    job->outcome =
-        look_up(driver.environment_.host, job->name(), job->family, job->port, &job->data);
-    driver.environment_.names.returned(job);
-    driver.resolved_.push(job); // From here on the job is the shard's.
-}
-
-void UvDriver::free_resolve(ResolveJob &job) noexcept {
-    if (job.data != nullptr) // Nobody wants it any more.
-        environment_.host.free_load(job.data, static_cast<size_t>(job.outcome.result));
-    environment_.blocks.free(&job, job.block);
-}
-
-void UvDriver::finish_resolves() noexcept {
-    Job *next;
-    for (Job *base = resolved_.take_all(); base != nullptr; base = next) {
-        next = base->next;
-        auto *job = static_cast<ResolveJob *>(base);
-        if (Resolve *resolve = job->resolve) {
-            resolve->data = job->data;
-            job->data = nullptr;
-            resolve->complete(job->outcome);
-        }
-        free_resolve(*job);
-    }
-}
-
-// The driver goes, or is a fork's child's: nobody is told any more.
-void UvDriver::drop_resolves() noexcept {
-    Job *next;
-    for (Job *base = resolved_.take_all(); base != nullptr; base = next) {
-        next = base->next;
-        free_resolve(*static_cast<ResolveJob *>(base));
-    }
+    cancel_job(*static_cast<ResolveJob *>(resolve.job), true);
 }
 
 } // namespace ferry::driver::uv

@@ -88,14 +88,14 @@ void UvDriver::on_socket(uv_poll_t *handle, int status, int events) {
         driver.defer(*socket, events);
         return;
     }
-    bool time_left = driver.deliver(*socket, events);
+    bool time_left = driver.deliver_events(*socket, events);
     if (!time_left || driver.full_)
         driver.cut_short();
 }
 
 // The socket must not be touched any more once something has run: it may be closed. False: the time is
 // used up.
-bool UvDriver::deliver(UvSocket &socket, int events) noexcept {
+bool UvDriver::deliver_events(UvSocket &socket, int events) noexcept {
     if ((events & UV_WRITABLE) != 0)
         writable(socket);
     if ((events & UV_READABLE) != 0)
@@ -125,7 +125,7 @@ bool UvDriver::deliver_deferred() noexcept {
         }
         if (uv_is_closing(reinterpret_cast<uv_handle_t *>(&socket->poll)))
             continue;
-        if (!deliver(*socket, events))
+        if (!deliver_events(*socket, events))
             return false;
     }
     deferred_first_ = 0;

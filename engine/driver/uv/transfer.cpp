@@ -31,7 +31,7 @@ namespace ferry::driver::uv {
 // What the transfer needs to go on.
 enum class Need : uint8_t { more, input, room, nothing };
 
-struct TransferJob final : ShardJob {
+struct TransferJob final : UvJob {
     Transfer *transfer = nullptr;
     UvSocket *from_stream = nullptr; // Null: it is a file.
     UvSocket *to_stream = nullptr;
@@ -51,7 +51,6 @@ struct TransferJob final : ShardJob {
     uint64_t moved = 0; // Arrived.
     off_t from_at = 0;
     off_t to_at = 0;
-    Outcome outcome;
     std::atomic<bool> stop{false};
     const Allocator *allocator = nullptr;
     TransferJob *next = nullptr;
@@ -174,7 +173,7 @@ static Need move_some(TransferJob &job) {
     return job.by_kernel ? move_by_kernel(job) : read_in(job);
 }
 
-static void work_on(ShardJob &base) {
+static void work_on(UvJob &base) {
     auto &job = static_cast<TransferJob &>(base);
     do
         job.need = move_some(job);
@@ -234,10 +233,11 @@ void UvDriver::hand_to_worker(TransferJob &job) noexcept {
 }
 
 // Back from the worker.
-static void finish_slice(ShardJob &base) {
+static void finish_slice(UvJob &base) {
     auto &job = static_cast<TransferJob &>(base);
     job.at_worker = false;
-    job.driver->come_back(job);
+    if (!job.driver->disposing())
+        job.driver->come_back(job);
 }
 
 void UvDriver::come_back(TransferJob &job) noexcept {
@@ -287,7 +287,7 @@ static bool waits(int fd) {
 
 static Outcome describe(const Transfer &transfer, TransferJob &job) {
     if (Id{transfer.from->handle}.kind() == Kind::file) {
-        job.from = static_cast<UvFile *>(transfer.from)->fd;
+        job.from = static_cast<UvFile *>(transfer.from)->fd.load(std::memory_order_relaxed);
         job.from_waits = waits(job.from);
     } else {
         job.from_stream = &own(*static_cast<Socket *>(transfer.from));
@@ -296,7 +296,7 @@ static Outcome describe(const Transfer &transfer, TransferJob &job) {
             return outcome_of(errno);
     }
     if (Id{transfer.to->handle}.kind() == Kind::file) {
-        job.to = static_cast<UvFile *>(transfer.to)->fd;
+        job.to = static_cast<UvFile *>(transfer.to)->fd.load(std::memory_order_relaxed);
         job.to_waits = waits(job.to);
     } else {
         job.to_stream = &own(*static_cast<Socket *>(transfer.to));
@@ -320,7 +320,7 @@ void UvDriver::start_transfer(Transfer &transfer) noexcept {
     auto *job = ::new (memory) TransferJob();
     job->driver = this;
     job->work = work_on;
-    job->finish = finish_slice;
+    job->drop = finish_slice;
     job->allocator = &environment_.allocator;
     job->transfer = &transfer;
     transfer.job = job;

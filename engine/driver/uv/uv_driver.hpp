@@ -8,13 +8,14 @@
 
 #include "base/lists.hpp"
 #include "driver/driver.hpp"
-#include "driver/worker_pool.hpp"
+#include "driver/uv/jobs.hpp"
 
 #include <uv.h>
 
+#include <new>
+
 namespace ferry::driver::uv {
 
-class UvDriver;
 struct TransferJob;
 
 // A socket and the watch on its descriptor.
@@ -42,33 +43,9 @@ inline UvSocket &own(Socket &socket) {
     return static_cast<UvSocket &>(socket);
 }
 
-struct UvFile final : File {
-    explicit UvFile(int descriptor) : fd(descriptor) {}
-    int fd;
-};
-
-// What a worker does for a shard, and what the shard does when it is done.
-struct ShardJob : Job {
-    UvDriver *driver = nullptr;
-    void (*work)(ShardJob &job) = nullptr;
-    void (*finish)(ShardJob &job) = nullptr;
-    ShardJob *next_done = nullptr;
-};
-
-// A whole-file load on a worker. It outlives a cancelled operation.
-struct LoadJob final : Job {
-    UvDriver *driver = nullptr;
-    FileLoad *load = nullptr; // Null: nobody waits any more. The shard's thread only.
-    uint64_t size_max = 0;
-    Outcome outcome;
-    void *data = nullptr;
-    size_t block = 0; // Size of this block, the path behind it included.
-    LoadJob *next_done = nullptr;
-
-    char *path() noexcept { return reinterpret_cast<char *>(this + 1); }
-};
-
-struct ResolveJob;
+inline UvFile &own(File &file) {
+    return static_cast<UvFile &>(file);
+}
 
 class UvDriver final : public Driver {
   public:
@@ -103,22 +80,31 @@ class UvDriver final : public Driver {
     Outcome shut_down(Socket &stream) noexcept override;
     Outcome adopt(int64_t descriptor, uint64_t kind, Resource **resource) noexcept override;
     Outcome release(Resource &resource) noexcept override;
-    void close(File &file) noexcept override;
-    void abandon(File &file) noexcept override;
 
     void start_transfer(Transfer &transfer) noexcept override;
     void cancel_transfer(Transfer &transfer) noexcept override;
 
     void start_load(FileLoad &load) noexcept override;
     void cancel_load(FileLoad &load) noexcept override;
+    void start_file(FileCall &call) noexcept override;
+    void cancel_file(FileCall &call) noexcept override;
+    void close(File &file) noexcept override;
 
     void start_resolve(Resolve &resolve) noexcept override;
     void cancel_resolve(Resolve &resolve) noexcept override;
 
+    void settle() noexcept override;
     void abandon(Socket &socket) noexcept override;
+    void abandon(File &file) noexcept override;
     void abandon_transfers() noexcept;
     void abandon_all() noexcept override;
 
+    // ---- for jobs ----
+    Environment &environment() noexcept { return environment_; }
+    // Nothing is handed to a worker any more.
+    bool disposing() const noexcept { return disposing_; }
+    // On a worker.
+    void job_done(UvJob &job) noexcept;
     // A transfer's slice is done.
     void come_back(TransferJob &job) noexcept;
 
@@ -135,18 +121,13 @@ class UvDriver final : public Driver {
     static void on_socket(uv_poll_t *handle, int status, int events);
     static void on_timer(uv_poll_t *handle, int status, int events);
     static void on_wake(uv_async_t *handle);
-    static void run_load(Job *job);
-    static void read_file(LoadJob &job);
-    static void run_resolve(Job *job);
 
     // Null, and why, on failure; the descriptor is closed then.
     UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
     UvSocket *wrap(int fd, Outcome *outcome) noexcept; // The same, but it stays open.
     int unwrap(UvSocket &socket) noexcept;
+    int unwrap(UvFile &file) noexcept;
     bool close_on_worker(int fd) noexcept;
-    bool submit(ShardJob &job) noexcept;
-    void finish_jobs() noexcept;
-    static void run_job(Job *job);
 
     Outcome adopt_socket(int fd, bool listens, Resource **resource) noexcept;
     Outcome adopt_file(int fd, Resource **resource) noexcept;
@@ -159,7 +140,7 @@ class UvDriver final : public Driver {
     void output_ready(UvSocket &socket) noexcept;
     void end_transfer(TransferJob &job, Outcome outcome) noexcept;
     void watch(UvSocket &socket, int events) noexcept;
-    bool deliver(UvSocket &socket, int events) noexcept;
+    bool deliver_events(UvSocket &socket, int events) noexcept;
     void defer(UvSocket &socket, int events) noexcept;
     bool deliver_deferred() noexcept;
     void run_loop(uv_run_mode mode) noexcept;
@@ -172,14 +153,29 @@ class UvDriver final : public Driver {
     void receive_ready(UvSocket &stream) noexcept;
     void connect_ready(UvSocket &socket) noexcept;
     void forget_connect(UvSocket &socket) noexcept;
-    bool finish_loads() noexcept;
-    void finish_load(LoadJob *job) noexcept;
-    void drop_loads(LoadJob *job) noexcept;
-    void finish_resolves() noexcept;
-    void drop_resolves() noexcept;
-    void free_resolve(ResolveJob &job) noexcept;
-    void free_job(LoadJob *job) noexcept;
-    void drop_result(LoadJob &job) noexcept;
+
+    // A job for a primitive that is started, with room behind it. Null: the primitive has ended.
+    template <class T> T *make_job(Primitive &primitive, size_t behind) noexcept {
+        size_t block = sizeof(T) + behind;
+        void *memory = environment_.blocks.allocate(block);
+        if (memory == nullptr) {
+            primitive.complete({.status = FERRY_E_NO_MEMORY});
+            return nullptr;
+        }
+        T *job = ::new (memory) T();
+        job->driver = this;
+        job->primitive = &primitive;
+        job->block = block;
+        return job;
+    }
+    UvFile *make_file() noexcept;
+    bool submit(UvJob &job) noexcept;
+    void start_job(UvJob &job) noexcept;
+    void end_without(UvJob &job, const Outcome &outcome) noexcept;
+    void cancel_job(UvJob &job, bool may_detach) noexcept;
+    void free_job(UvJob &job) noexcept;
+    void finish(UvJob &job) noexcept;
+    bool finish_jobs() noexcept;
 
     Environment environment_;
     uv_loop_t loop_;
@@ -190,15 +186,14 @@ class UvDriver final : public Driver {
     bool loop_open_ = false;
     bool abandoned_ = false;
     Socket *connecting_ = nullptr;
-    Mailbox<LoadJob, &LoadJob::next_done> done_;
-    uint32_t loads_ = 0;          // Jobs not come back yet.
-    LoadJob *finished_ = nullptr; // Come back; taken from done_.
-    Mailbox<Job, &Job::next> resolved_;
-    Mailbox<ShardJob, &ShardJob::next_done> jobs_done_;
+    bool disposing_ = false;
+    Mailbox<UvJob, &UvJob::next_done> done_;
+    UvJob *finished_ = nullptr; // Come back; taken from done_.
+    uint32_t jobs_ = 0;         // Those not come back yet.
     TransferJob *transfers_ = nullptr;
 
     // What the last poll had no time for.
-    bool loads_late_ = false;
+    bool jobs_late_ = false;
     uint32_t deferred_first_ = 0;
     uint32_t deferred_end_ = 0;
     UvSocket *deferred_[kBatch];
