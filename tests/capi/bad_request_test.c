@@ -417,7 +417,7 @@ static void odd_parts_of_files(void **state) {
     static const uint64_t offsets[] = {INT64_MAX - 14, INT64_MAX, (uint64_t)INT64_MAX + 1,
                                        UINT64_MAX - 16, UINT64_MAX - 1};
     static const uint64_t sizes[] = {0, (uint64_t)INT64_MAX + 1, UINT64_MAX};
-    for (size_t which = 13; which <= 14; which++) {
+    for (size_t which = FIRST_FILE + 3; which <= FIRST_FILE + 4; which++) {
         ferry_request good;
         good_request(f, which, &good);
         ferry_request bad = good;
@@ -446,14 +446,14 @@ static void odd_parts_of_files(void **state) {
     ferry_prepare_file_store(&request, "/nowhere/file", memory, (size_t)INT64_MAX + 1, 0);
     expect_refused(f, &request, FERRY_E_INVALID, "store of too much", 10);
     for (int bit = 1; bit < 64; bit++) {
-        good_request(f, 12, &request);
+        good_request(f, FIRST_FILE + 2, &request);
         request.params.path.no_follow = UINT64_C(1) << bit;
         expect_refused(f, &request, FERRY_E_INVALID, "no_follow", (size_t)bit);
     }
-    good_request(f, 18, &request);
+    good_request(f, FIRST_FILE + 8, &request);
     request.params.sync.data_only = 2;
     expect_refused(f, &request, FERRY_E_INVALID, "data_only", 18);
-    good_request(f, 19, &request);
+    good_request(f, FIRST_FILE + 9, &request);
     request.params.truncate.size = (uint64_t)INT64_MAX + 1;
     expect_refused(f, &request, FERRY_E_INVALID, "truncate", 19);
     neighbour_is_well(f, &n);
