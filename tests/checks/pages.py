@@ -5,7 +5,8 @@
 - each opcode, FERRY_OP_..., on any page;
 - each field of each ..._options struct, as `field`, on any page, below a heading that names the
   struct;
-- and the pages name no FERRY_... and no ferry_... that the headers do not have.
+- the pages name no FERRY_... and no ferry_... that the headers do not have;
+- and laws.md, the manual's first page, leads to every other.
 
 usage: pages.py ROOT | --self-test
 """
@@ -15,6 +16,7 @@ import sys
 import tempfile
 
 STATUS_PAGE = 'errors.md'
+FIRST_PAGE = 'laws.md'
 
 
 def read(path):
@@ -86,12 +88,19 @@ def unknown_words(headers, pages):
             if not word.endswith('_') and word not in known]
 
 
+def unlinked_pages(_, pages):
+    first = pages.get(FIRST_PAGE, '')
+    return [f'docs/pages/{page}: {FIRST_PAGE} has no link to it'
+            for page in pages if page != FIRST_PAGE and f']({page})' not in first]
+
+
 def check(root):
     headers, pages = headers_of(root), pages_of(root)
     if not constants(headers, 'FERRY_E_') or not constants(headers, 'FERRY_OP_') \
             or not options_of(headers):
         return ['found no statuses, opcodes or options in the headers: is this the tree?']
-    return [line for judge in (missing_statuses, missing_opcodes, missing_options, unknown_words)
+    return [line for judge in (missing_statuses, missing_opcodes, missing_options, unknown_words,
+                               unlinked_pages)
             for line in judge(headers, pages)]
 
 
@@ -110,11 +119,13 @@ typedef struct ferry_queue_options {
 } ferry_queue_options;
 '''
 PAGES = {
+    'laws.md': '[errors](errors.md), [operations](operations.md), [limits](limits.md)\n',
     'errors.md': '| `FERRY_E_FULL` | full |\n| `FERRY_E_BUSY` | busy |\nAll are FERRY_E_...\n',
     'operations.md': 'FERRY_OP_NOP and FERRY_OP_TIMER\n',
     'limits.md': '# Limits\n\n## A queue, ferry_queue_options\n\n`struct_size`, `wake`\n\n# Other\n',
 }
 BROKEN = [  # What is replaced where, and what must then be said.
+    ('laws.md', '](operations.md)', ']', ['operations.md: laws.md has no link']),
     ('errors.md', 'FERRY_E_BUSY', 'busy', ['FERRY_E_BUSY: not in']),
     ('errors.md', 'FERRY_E_', 'nothing', ['FERRY_E_FULL: not in', 'FERRY_E_BUSY: not in']),
     ('errors.md', 'busy', 'FERRY_E_IDLE', ['FERRY_E_IDLE is in no header']),

@@ -29,9 +29,10 @@ typedef struct ferry_engine ferry_engine;
 typedef struct ferry_queue ferry_queue;
 
 /**
- * Names a thing that the engine keeps open: a listener, a stream. A plain 64-bit value made of kind,
- * engine, shard, generation and slot; never a pointer. A handle that was closed, comes from another
- * engine or is of the wrong kind is told apart and answered with its own status.
+ * Names a thing that the engine keeps open: a listener, a stream, a file, a channel. A plain
+ * 64-bit value made of kind, engine, shard, generation and slot; never a pointer. A handle that was
+ * closed, comes from another engine or is of the wrong kind is told apart and answered with its own
+ * status.
  */
 typedef uint64_t ferry_handle;
 

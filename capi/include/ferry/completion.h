@@ -32,9 +32,8 @@ typedef struct ferry_completion {
     int32_t os_error;    /**< The operating system's own error number, 0 if it has none to say. */
     uint16_t opcode;     /**< FERRY_OP_... */
     uint16_t reserved;   /**< 0. */
-    uint32_t flags;      /**< FERRY_MORE, FERRY_BUFFER, FERRY_REUSABLE. */
-    ferry_handle
-        handle; /**< A new handle where the operation opens one, else the request's target. */
+    uint32_t flags;      /**< FERRY_MORE, FERRY_BUFFER, ... */
+    ferry_handle handle; /**< The new one where the operation opens one, else the target. */
     union {
         const void *data;  /**< Engine-owned bytes or a record; lent if FERRY_BUFFER is set. */
         uint64_t data_u64; /**< The same eight bytes; in a posted message the host's own value. */

@@ -1,6 +1,7 @@
 /**
  * @file
- * Composition: requests made of requests. The engine runs the whole tree; one completion tells of it.
+ * Compositions: requests made of requests. The engine runs the whole tree, and one completion tells
+ * of it.
  *
  * Children are any requests but multishot ones, other compositions among them: at most
  * @ref FERRY_CHILDREN_MAX in all, @ref FERRY_DEPTH_MAX deep. A child's deadline counts from its own
@@ -8,12 +9,12 @@
  *
  * The completion's data are the direct children's completions, in order, as an array of
  * @ref ferry_completion, lent as a whole (FERRY_BUFFER). A child that is a composition has its own
- * children's completions at its data, in the same buffer, without FERRY_BUFFER. A child that
- * never ran has status FERRY_E_CANCELED; a whole that never ran has no data. None has an op id of its own. Buffers that children lent are
- * released one by one, by the ids in their completions.
+ * children's completions at its data, in the same buffer, without FERRY_BUFFER. A child that never
+ * ran has status FERRY_E_CANCELED; a whole that never ran has no data. None has an op id of its
+ * own. Buffers that children lent are released one by one, by the ids in their completions.
  *
- * Where a child's target (or the destination of a copy) is @ref ferry_child_handle, it is the handle that an
- * earlier child of a chain around it opened.
+ * Where a child's target (or the destination of a copy) is @ref ferry_child_handle, it is the
+ * handle that an earlier child of a chain around it opened.
  */
 #ifndef FERRY_COMPOSE_H
 #define FERRY_COMPOSE_H
@@ -51,10 +52,10 @@ FERRY_API ferry_handle ferry_child_handle(uint32_t index, uint32_t level);
  *                       @borrowed
  * @param[in]  count     How many; 0 is FERRY_E_INVALID at submit.
  * @completes with FERRY_BUFFER: data = count completions, result = their bytes. status: FERRY_OK if
- *   all succeeded, else that of the child that failed. Errors at submit: FERRY_E_INVALID (a child is
- *   invalid, multishot, has a callback, or names no earlier child), FERRY_E_LIMIT (too many, too deep), and what a child alone
- *   would be refused with. Others: FERRY_E_NO_MEMORY and FERRY_E_LIMIT (no buffer; nothing ran),
- *   FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_SHUTDOWN.
+ *   all succeeded, else that of the child that failed. Errors at submit: FERRY_E_INVALID (a child
+ *   is invalid, multishot, has a callback, or names no earlier child), FERRY_E_LIMIT (too many, too
+ *   deep), and what a child alone would be refused with. Others: FERRY_E_NO_MEMORY and
+ *   FERRY_E_LIMIT (no buffer; nothing ran), FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_SHUTDOWN.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_chain(ferry_request *request, const ferry_request *children,
@@ -67,22 +68,23 @@ FERRY_API void ferry_prepare_chain(ferry_request *request, const ferry_request *
  * @param[in]  children  As @ref ferry_prepare_chain. @borrowed
  * @param[in]  count     As @ref ferry_prepare_chain.
  * @completes with FERRY_BUFFER: data = count completions, result = their bytes. status: FERRY_OK if
- *   all succeeded, else that of the first in order that failed; handles that others opened stay open. Errors: as for a chain.
+ *   all succeeded, else that of the first in order that failed; handles that others opened stay
+ *   open. Errors: as for a chain.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_all(ferry_request *request, const ferry_request *children,
                                  uint32_t count);
 
 /**
- * Describe requests that run together until the first one ends, however it does; the others are cancelled,
- * and handles that they opened are closed.
+ * Describe requests that run together until the first one ends, however it does; the others are
+ * cancelled, and handles that they opened are closed.
  *
  * @param[out] request   As @ref ferry_prepare_chain. @borrowed
  * @param[in]  children  As @ref ferry_prepare_chain. @borrowed
  * @param[in]  count     As @ref ferry_prepare_chain.
- * @completes with FERRY_BUFFER: data = count completions, result = their bytes; status, os_error and
- *   a handle that it opened: the winner's, whose completion among them has FERRY_WINNER. What a loser received
- *   nevertheless is in its completion. Errors: as for a chain.
+ * @completes with FERRY_BUFFER: data = count completions, result = their bytes; status, os_error
+ *   and a handle that it opened: the winner's, whose completion among them has FERRY_WINNER. What a
+ *   loser received nevertheless is in its completion. Errors: as for a chain.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_race(ferry_request *request, const ferry_request *children,

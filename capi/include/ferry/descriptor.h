@@ -20,7 +20,8 @@ enum {
 
 /**
  * Describe making a handle of a descriptor. From success on it is the engine's: it is made
- * non-blocking (sockets) and close-on-exec, and closed with the handle. On failure it stays the host's.
+ * non-blocking (sockets) and close-on-exec, and closed with the handle. On failure
+ * it stays the host's.
  *
  * @param[out] request     Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  descriptor  The system's number; negative is FERRY_E_INVALID at submit. @consumed
@@ -34,8 +35,8 @@ FERRY_API void ferry_prepare_descriptor_adopt(ferry_request *request, int64_t de
                                               uint32_t kind);
 
 /**
- * Describe giving a handle's descriptor up to the host, open and as it is (sockets: non-blocking). The
- * handle is stale afterwards.
+ * Describe giving a handle's descriptor up to the host, open and as it is (sockets: non-blocking).
+ * The handle is stale afterwards.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  handle   A stream, listener or file.

@@ -2,11 +2,11 @@
  * @file
  * The engine: create, run, shut down, destroy, look inside.
  *
- * An engine has shards: loops that each run on one thread. With shards = 0 there is one loop and the
- * host runs it (@ref ferry_engine_run); otherwise the engine has a thread for each. What it does to
- * your process: it opens a handful of descriptors, starts the threads you asked for (all signals
- * blocked in them), installs no signal handler, keeps no global state. (libuv, once used, keeps a pipe
- * of two descriptors until the process ends or the library is unloaded.)
+ * An engine has shards: loops that each run on one thread. With shards = 0 there is one loop and
+ * the host runs it (@ref ferry_engine_run); otherwise the engine has a thread for each. What it
+ * does to your process: it opens a handful of descriptors, starts the threads you asked for (all
+ * signals blocked in them), installs no signal handler, keeps no global state. (libuv, once used,
+ * keeps a pipe of two descriptors until the process ends or the library is unloaded.)
  */
 #ifndef FERRY_ENGINE_H
 #define FERRY_ENGINE_H
@@ -19,9 +19,9 @@ extern "C" {
 #endif
 
 /**
- * The host's allocator; all three or none. May be called from any thread, also from several at once.
- * allocate returns memory aligned for any type (16 bytes), or NULL to refuse: the operation that
- * needed it then ends with FERRY_E_NO_MEMORY.
+ * The host's allocator; all three or none. May be called from any thread, also from several at
+ * once. allocate returns memory aligned for any type (16 bytes), or NULL to refuse: the operation
+ * that needed it then ends with FERRY_E_NO_MEMORY.
  */
 typedef void *(*ferry_allocate_fn)(size_t size, void *user_data);
 /** Frees what allocate gave; size is the size that was asked for. */
@@ -85,7 +85,8 @@ enum {
  * Make an engine.
  *
  * @param[in]  options     NULL = all defaults. @borrowed
- * @param[out] engine_out  The engine; release with @ref ferry_engine_destroy. NULL on failure. @owned
+ * @param[out] engine_out  The engine; release with @ref ferry_engine_destroy.
+ *                         NULL on failure. @owned
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, a longer struct with a
  *   non-zero tail), FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
  * @threads any  @since API 1
@@ -96,7 +97,8 @@ FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,
 /**
  * Run a host-driven engine: wait for something to do, do what is ready, return.
  *
- * The first call binds the engine to its thread; from then on what that thread submits needs no lock.
+ * The first call binds the engine to its thread; from then on what that thread
+ * submits needs no lock.
  *
  * @param[in]     engine     A host-driven engine.
  * @param[in]     wait_ns    How long to wait if nothing is ready; 0 = poll, FERRY_FOREVER.
@@ -104,8 +106,8 @@ FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,
  *                           operations: the overrun is at most one step of one operation (or one
  *                           inline callback of the host's).
  * @param[in,out] report     What was done; NULL = do not tell. @borrowed
- * @returns FERRY_OK also when nothing happened; FERRY_E_INVALID, FERRY_E_UNSUPPORTED (the engine has
- *   threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback), FERRY_E_FORKED,
+ * @returns FERRY_OK also when nothing happened; FERRY_E_INVALID, FERRY_E_UNSUPPORTED (the engine
+ *   has threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback), FERRY_E_FORKED,
  *   FERRY_E_SHUTDOWN (stopped).
  * @threads engine  @since API 1
  */
@@ -113,9 +115,9 @@ FERRY_API ferry_status ferry_engine_run(ferry_engine *engine, uint64_t wait_ns, 
                                         ferry_run_report *report);
 
 /**
- * A descriptor for a host-driven engine inside a foreign loop: readable when @ref ferry_engine_run has
- * something to do, timers included. Only for poll, epoll, select: never read, write or close it.
- * The call is a turn of its own, as a run without a wait: inline callbacks may come within it.
+ * A descriptor for a host-driven engine inside a foreign loop: readable when @ref ferry_engine_run
+ * has something to do, timers included. Only for poll, epoll, select: never read, write or close
+ * it. The call is a turn of its own, as a run without a wait: inline callbacks may come within it.
  *
  * @param[in]  engine  A host-driven engine.
  * @param[out] fd_out  The descriptor, the engine's; -1 on failure. @borrowed
@@ -127,7 +129,8 @@ FERRY_API ferry_status ferry_engine_fd(ferry_engine *engine, int32_t *fd_out);
 
 /**
  * End everything: refuse new requests, cancel all pending ones (they complete with
- * FERRY_E_SHUTDOWN), close all handles, stop the threads. Completions can still be reaped afterwards.
+ * FERRY_E_SHUTDOWN), close all handles, stop the threads. Completions can
+ * still be reaped afterwards.
  *
  * Blocks until all is done or the timeout passes. A host-driven engine is run by this call.
  * What the system holds for longer is counted (@ref ferry_engine_info.workers_detached) and may be
@@ -136,8 +139,8 @@ FERRY_API ferry_status ferry_engine_fd(ferry_engine *engine, int32_t *fd_out);
  * @param[in] engine      The engine.
  * @param[in] timeout_ns  How long to wait; FERRY_FOREVER.
  * @returns FERRY_OK, FERRY_E_TIMED_OUT, FERRY_E_INVALID, FERRY_E_WRONG_THREAD (host-driven: another
- *   thread than the one that runs it; otherwise: from a callback), FERRY_E_BUSY (from a callback, or
- *   another shutdown is under way), FERRY_E_FORKED.
+ *   thread than the one that runs it; otherwise: from a callback), FERRY_E_BUSY (from a callback,
+ *   or another shutdown is under way), FERRY_E_FORKED.
  * @threads any (host-driven: engine)  @since API 1
  */
 FERRY_API ferry_status ferry_engine_shutdown(ferry_engine *engine, uint64_t timeout_ns);
@@ -165,13 +168,13 @@ FERRY_API ferry_status ferry_engine_destroy(ferry_engine *engine);
 FERRY_API ferry_status ferry_engine_get_info(ferry_engine *engine, ferry_engine_info *info);
 
 /**
- * Close a handle without a completion. For finalisers and garbage collectors: never refuses for want
- * of a slot.
+ * Close a handle without a completion. For finalisers and garbage collectors: never refuses for
+ * want of a slot.
  *
  * @param[in] engine  The engine.
  * @param[in] handle  What to close; closing again is fine.
- * @returns FERRY_OK (also for a stale handle), FERRY_E_BAD_HANDLE, FERRY_E_FOREIGN, FERRY_E_INVALID,
- *   FERRY_E_FORKED.
+ * @returns FERRY_OK (also for a stale handle), FERRY_E_BAD_HANDLE, FERRY_E_FOREIGN,
+ *   FERRY_E_INVALID, FERRY_E_FORKED.
  * @threads any  @since API 1
  */
 FERRY_API ferry_status ferry_handle_discard(ferry_engine *engine, ferry_handle handle);

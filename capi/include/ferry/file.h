@@ -1,11 +1,12 @@
 /**
  * @file
- * Files. Blocking work runs on the engine's own worker threads, several operations of one file at the
- * same time: what must come one after the other is submitted so (or as a chain).
+ * Files. Blocking work runs on the engine's own worker threads, several operations of one file at
+ * the same time: what must come one after the other is submitted so (or as a chain).
  *
- * Operations that only the engine's memory takes part in (open, stat, load) end at once when they are
- * cancelled or their deadline passes. One that reads into or writes from memory of the host's ends early only if no
- * worker has begun with it; otherwise it completes when the system lets go of that memory.
+ * Operations that only the engine's memory takes part in (open, stat, load) end at once when they
+ * are cancelled or their deadline passes. One that reads into or writes from memory of the host's
+ * ends early only if no worker has begun with it; otherwise it completes when the system lets go
+ * of that memory.
  */
 #ifndef FERRY_FILE_H
 #define FERRY_FILE_H
@@ -27,8 +28,8 @@ extern "C" {
  * @param[in]  path      NUL-terminated path; NULL makes the request FERRY_E_INVALID at submit.
  *                       @borrowed until submit has returned.
  * @param[in]  size_max  Largest file to load in bytes; 0 = no limit but the engine's own.
- * @completes with FERRY_BUFFER: data, result = its length, buffer = id to release. An empty file has
- *   result 0 and no buffer. Errors: FERRY_E_NOT_FOUND, FERRY_E_ACCESS, FERRY_E_IS_DIRECTORY,
+ * @completes with FERRY_BUFFER: data, result = its length, buffer = id to release. An empty file
+ *   has result 0 and no buffer. Errors: FERRY_E_NOT_FOUND, FERRY_E_ACCESS, FERRY_E_IS_DIRECTORY,
  *   FERRY_E_LIMIT (larger than size_max or than the engine's buffer_bytes_max allows now),
  *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_MEMORY, FERRY_E_IO, FERRY_E_CANCELED, FERRY_E_TIMED_OUT.
  * @threads any  @since API 1
@@ -82,10 +83,10 @@ typedef struct ferry_file_info {
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  path     NUL-terminated; NULL is FERRY_E_INVALID at submit. @borrowed
- * @param[in]  flags    FERRY_OPEN_...; unknown bits are FERRY_E_UNSUPPORTED, impossible combinations
- *                      FERRY_E_INVALID at submit.
- * @param[in]  mode     Permissions of a file that is created, less the umask; 0 = 0666. More than 07777
- *                      is FERRY_E_INVALID at submit.
+ * @param[in]  flags    FERRY_OPEN_...; unknown bits are FERRY_E_UNSUPPORTED, impossible
+ *                      combinations FERRY_E_INVALID at submit.
+ * @param[in]  mode     Permissions of a file that is created, less the umask; 0 = 0666. More than
+ *                      07777 is FERRY_E_INVALID at submit.
  * @completes handle = the file. Errors: FERRY_E_NOT_FOUND, FERRY_E_ACCESS, FERRY_E_EXISTS,
  *   FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_LOOP, FERRY_E_READ_ONLY,
  *   FERRY_E_NO_SPACE, FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES, FERRY_E_NO_MEMORY, FERRY_E_IO,
@@ -102,11 +103,12 @@ FERRY_API void ferry_prepare_file_open(ferry_request *request, const char *path,
  * @param[in]  file     Opened for reading.
  * @param[out] buffer   Where to. @pinned
  * @param[in]  size     Its capacity in bytes; 0 is FERRY_E_INVALID at submit.
- * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which moves.
+ * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which
+ *                      moves.
  * @completes result = bytes read: fewer than size only at the file's end (0: at or beyond it) or
- *   where the file is no regular one. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND,
- *   FERRY_E_ACCESS (not opened for reading), FERRY_E_IS_DIRECTORY, FERRY_E_IO, FERRY_E_CLOSED,
- *   FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_OS.
+ *   where the file is no regular one. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE,
+ *   FERRY_E_WRONG_KIND, FERRY_E_ACCESS (not opened for reading), FERRY_E_IS_DIRECTORY, FERRY_E_IO,
+ *   FERRY_E_CLOSED, FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_OS.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_file_read(ferry_request *request, ferry_handle file, void *buffer,
@@ -119,8 +121,9 @@ FERRY_API void ferry_prepare_file_read(ferry_request *request, ferry_handle file
  * @param[in]  file     Opened for writing.
  * @param[in]  data     What to write. @pinned
  * @param[in]  size     Bytes; 0 is FERRY_E_INVALID at submit.
- * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which moves. A file
- *                      opened with FERRY_OPEN_APPEND is written at its end in either case.
+ * @param[in]  offset   Where in the file; with @ref FERRY_AT_POSITION at its own position, which
+ *                      moves. A file opened with FERRY_OPEN_APPEND is written at its end in
+ *                      either case.
  * @completes result = bytes written, also on failure. Errors: FERRY_E_NO_SPACE,
  *   FERRY_E_FILE_TOO_LARGE, FERRY_E_ACCESS (not opened for writing), FERRY_E_BROKEN_PIPE,
  *   FERRY_E_IO, and as for @ref ferry_prepare_file_read.
@@ -135,8 +138,8 @@ FERRY_API void ferry_prepare_file_write(ferry_request *request, ferry_handle fil
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  file     Opened for reading.
  * @param[in]  slices   The pieces; the array is borrowed, what it points to is pinned. @pinned
- * @param[in]  count    How many; 0 or more than @ref FERRY_SLICES_MAX is FERRY_E_INVALID at submit, as
- *                      is a sum of 0 bytes.
+ * @param[in]  count    How many; 0 or more than @ref FERRY_SLICES_MAX is FERRY_E_INVALID at submit,
+ *                      as is a sum of 0 bytes.
  * @param[in]  offset   As for @ref ferry_prepare_file_read.
  * @completes as @ref ferry_prepare_file_read.
  * @threads any  @since API 1
@@ -192,7 +195,8 @@ FERRY_API void ferry_prepare_path_stat(ferry_request *request, const char *path,
  * @param[in]  file       A file.
  * @param[in]  data_only  true: the bytes and what is needed to read them (fdatasync); false: all
  *                        metadata as well (fsync).
- * @completes result = 0. Errors: FERRY_E_IO, FERRY_E_NO_SPACE, and as for @ref ferry_prepare_file_read.
+ * @completes result = 0. Errors: FERRY_E_IO, FERRY_E_NO_SPACE, and as for
+ *   @ref ferry_prepare_file_read.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_file_sync(ferry_request *request, ferry_handle file, bool data_only);
@@ -215,8 +219,8 @@ FERRY_API void ferry_prepare_file_truncate(ferry_request *request, ferry_handle 
  * one, complete: a temporary file beside it is written, synced and renamed, and the folder synced.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
- * @param[in]  path     NUL-terminated; NULL is FERRY_E_INVALID at submit. A symbolic link is followed: what
- *                      it names is replaced. @borrowed
+ * @param[in]  path     NUL-terminated; NULL is FERRY_E_INVALID at submit. A symbolic link is
+ *                      followed: what it names is replaced. @borrowed
  * @param[in]  data     The whole file; NULL only with size 0. @pinned
  * @param[in]  size     Its bytes; may be 0.
  * @param[in]  mode     Permissions, less the umask; 0 = those of the file that is replaced, and its owner as

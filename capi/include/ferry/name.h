@@ -2,8 +2,8 @@
  * @file
  * Names: from a host's name to its addresses, by the system's own rules.
  *
- * Looking up blocks, so it runs on worker threads of its own lane (@ref
- * ferry_engine_options.name_workers_max): names that nobody answers for hold up no file.
+ * Looking up blocks, so it runs on worker threads of its own lane (name_workers_max in
+ * @ref ferry_engine_options): names that nobody answers for hold up no file.
  */
 #ifndef FERRY_NAME_H
 #define FERRY_NAME_H
@@ -20,13 +20,13 @@ extern "C" {
 /**
  * Describe looking up a name's addresses, in the order in which they should be tried (RFC 6724).
  *
- * When it is cancelled or its deadline passes it ends at once; the thread that the system still holds is
- * counted in @ref ferry_engine_info.workers_detached until it returns.
+ * When it is cancelled or its deadline passes it ends at once; the thread that the system still
+ * holds is counted in @ref ferry_engine_info.workers_detached until it returns.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
- * @param[in]  name     NUL-terminated host name or literal address. NULL or empty is FERRY_E_INVALID at
- *                      submit, more than @ref FERRY_NAME_MAX bytes FERRY_E_NAME_TOO_LONG.
- *                      @borrowed until submit has returned.
+ * @param[in]  name     NUL-terminated host name or literal address. NULL or empty is
+ *                      FERRY_E_INVALID at submit, more than @ref FERRY_NAME_MAX bytes
+ *                      FERRY_E_NAME_TOO_LONG. @borrowed until submit has returned.
  * @param[in]  port     Put into every address.
  * @param[in]  family   FERRY_IPV4, FERRY_IPV6 or 0 for both.
  * @completes with FERRY_BUFFER: data = an array of @ref ferry_address, result = its bytes. Errors:

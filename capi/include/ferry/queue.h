@@ -29,8 +29,8 @@ enum {
 
 /**
  * Told once when a sleeping consumer has something to reap: after a reap, wait or dispatch that
- * emptied the queue (or an arm that found it empty), the next completion calls it, and no further one
- * does until the queue is emptied again. Runs on any thread. It may only signal: no Ferry call.
+ * emptied the queue (or an arm that found it empty), the next completion calls it, and no further
+ * one does until the queue is emptied again. Runs on any thread. It may only signal: no Ferry call.
  */
 typedef void (*ferry_wake_fn)(void *user_data);
 
@@ -50,8 +50,8 @@ typedef struct ferry_queue_options {
 
 /**
  * Where a mapped queue lies. The counters run freely: a record's place is counter & (capacity - 1).
- * The reader loads tail with acquire once per batch, reads records from head to tail, and stores head
- * with release once.
+ * The reader loads tail with acquire once per batch, reads records from head to tail, and stores
+ * head with release once.
  */
 typedef struct ferry_queue_mapping {
     uint32_t struct_size;            /**< sizeof(ferry_queue_mapping), set before the call. */
@@ -73,8 +73,8 @@ enum {
  *
  * @param[in]  engine     The engine.
  * @param[in]  options    NULL = all defaults. @borrowed
- * @param[out] queue_out  The queue; release with @ref ferry_queue_destroy, or it goes with the engine.
- *                        NULL on failure. @owned
+ * @param[out] queue_out  The queue; release with @ref ferry_queue_destroy, or it goes with the
+ *                        engine. NULL on failure. @owned
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_NO_MEMORY, FERRY_E_SHUTDOWN,
  *   FERRY_E_FORKED.
  * @threads any  @since API 1
@@ -86,8 +86,8 @@ FERRY_API ferry_status ferry_queue_create(ferry_engine *engine, const ferry_queu
  * Destroy a queue. Never blocks. A destroyed queue answers FERRY_E_STALE while its engine lives.
  *
  * @param[in] queue  NULL is fine.
- * @returns FERRY_OK; FERRY_E_BUSY while requests are in flight or, before shutdown, completions wait
- *   (nothing happened); FERRY_E_STALE, FERRY_E_FORKED.
+ * @returns FERRY_OK; FERRY_E_BUSY while requests are in flight or, before shutdown, completions
+ *   wait (nothing happened); FERRY_E_STALE, FERRY_E_FORKED.
  * @threads exclusive  @since API 1
  */
 FERRY_API ferry_status ferry_queue_destroy(ferry_queue *queue);
@@ -103,10 +103,10 @@ FERRY_API ferry_status ferry_queue_destroy(ferry_queue *queue);
  * @param[in]  count         How many.
  * @param[out] ops_out       The accepted requests' ids, count places; NULL = not wanted. @borrowed
  * @param[out] accepted_out  How many were accepted; NULL = not wanted. @borrowed
- * @returns FERRY_OK if all were accepted, else why it stopped: FERRY_E_INVALID, FERRY_E_UNSUPPORTED,
- *   FERRY_E_FULL, FERRY_E_NO_MEMORY, FERRY_E_BAD_HANDLE, FERRY_E_FOREIGN, FERRY_E_WRONG_KIND,
- *   FERRY_E_LIMIT, FERRY_E_NAME_TOO_LONG, FERRY_E_SHUTDOWN, FERRY_E_STALE (queue destroyed),
- *   FERRY_E_FORKED, FERRY_E_INTERNAL.
+ * @returns FERRY_OK if all were accepted, else why it stopped: FERRY_E_INVALID,
+ *   FERRY_E_UNSUPPORTED, FERRY_E_FULL, FERRY_E_NO_MEMORY, FERRY_E_BAD_HANDLE, FERRY_E_FOREIGN,
+ *   FERRY_E_WRONG_KIND, FERRY_E_LIMIT, FERRY_E_NAME_TOO_LONG, FERRY_E_SHUTDOWN, FERRY_E_STALE
+ *   (queue destroyed), FERRY_E_FORKED, FERRY_E_INTERNAL.
  * @threads any  @since API 1
  */
 FERRY_API ferry_status ferry_queue_submit(ferry_queue *queue, const ferry_request *requests,
@@ -146,8 +146,8 @@ FERRY_API ferry_status ferry_queue_post(ferry_queue *queue, uint64_t tag, int64_
  * @param[in]  queue     A queue in mode REAP.
  * @param[out] out       Array of capacity records. @borrowed
  * @param[in]  capacity  How many at most.
- * @returns How many (0 = none), or FERRY_E_INVALID, FERRY_E_UNSUPPORTED (other mode), FERRY_E_STALE,
- *   FERRY_E_FORKED.
+ * @returns How many (0 = none), or FERRY_E_INVALID, FERRY_E_UNSUPPORTED (other mode),
+ *   FERRY_E_STALE, FERRY_E_FORKED.
  * @threads exclusive  @since API 1
  */
 FERRY_API int32_t ferry_queue_reap(ferry_queue *queue, ferry_completion *out, uint32_t capacity);
@@ -181,8 +181,8 @@ FERRY_API int32_t ferry_queue_dispatch(ferry_queue *queue, uint32_t max, uint64_
 
 /**
  * A descriptor that is readable while completions wait; made by the first call. Good for level- and
- * edge-triggered watchers alike. reap, wait, dispatch and arm clear it when they find the queue empty:
- * never read, write or close it.
+ * edge-triggered watchers alike. reap, wait, dispatch and arm clear it when they find the queue
+ * empty: never read, write or close it.
  *
  * @param[in]  queue   A queue in mode REAP or MAPPED.
  * @param[out] fd_out  The descriptor, the queue's; -1 on failure. @borrowed
@@ -208,7 +208,8 @@ FERRY_API int32_t ferry_queue_arm(ferry_queue *queue);
  *
  * @param[in]     queue    A queue in mode MAPPED.
  * @param[in,out] mapping  Filled up to its struct_size. @borrowed
- * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (other mode), FERRY_E_STALE, FERRY_E_FORKED.
+ * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (other mode), FERRY_E_STALE,
+ *   FERRY_E_FORKED.
  * @threads exclusive  @since API 1
  */
 FERRY_API ferry_status ferry_queue_map(ferry_queue *queue, ferry_queue_mapping *mapping);

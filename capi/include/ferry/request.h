@@ -19,7 +19,7 @@ extern "C" {
 
 /** Bits of @ref ferry_request.flags. */
 enum {
-    /** Go on after the first completion (accept, receive, timer): see FERRY_MORE. */
+    /** Go on after the first completion (accept, receives, timer): see FERRY_MORE. */
     FERRY_MULTISHOT = 1u << 0,
     /** Send: copy the bytes at submit, so that they need not stay pinned. */
     FERRY_COPY = 1u << 1,
@@ -38,7 +38,7 @@ enum {
 /** Most pieces of a vectored request. */
 #define FERRY_SLICES_MAX 1024u
 
-/** @ref ferry_file_params.offset: read or write at the file's own position and move it. */
+/** As @ref ferry_file_params.offset, read or write at the file's own position and move it. */
 #define FERRY_AT_POSITION UINT64_MAX
 
 /** A piece of memory. Frozen: 16 bytes. */
@@ -161,7 +161,7 @@ typedef struct ferry_file_params {
         uint64_t buffer_u64; /**< The same eight bytes. */
     };
     uint64_t size;   /**< Bytes. */
-    uint64_t offset; /**< Where in the file; @ref FERRY_AT_POSITION: at the file's own position. */
+    uint64_t offset; /**< Where in the file; @ref FERRY_AT_POSITION = at the file's position. */
 } ferry_file_params;
 
 /** Parameters of FERRY_OP_FILE_OPEN. */
@@ -185,8 +185,8 @@ typedef struct ferry_store_params {
         uint64_t data_u64; /**< The same eight bytes. */
     };
     uint64_t size; /**< Its bytes; may be 0. */
-    uint64_t
-        mode; /**< Permissions, less the umask; 0 = those of the file that is replaced, or 0666. */
+    uint64_t mode; /**< Permissions, less the umask; 0 = those of the file that is replaced, or
+                        0666. */
 } ferry_store_params;
 
 /** Parameters of FERRY_OP_FILE_SYNC. */
@@ -258,7 +258,7 @@ typedef struct ferry_request {
     union {
         ferry_completion_fn
             callback;          /**< For inline and dispatched queues; NULL: nobody is told, lent
-                                         buffers are released. */
+                                    buffers are released. */
         uint64_t callback_u64; /**< The same eight bytes. */
     };
     union {
@@ -330,8 +330,8 @@ FERRY_API void ferry_prepare_handle_close(ferry_request *request, ferry_handle h
  * @completes result = bytes that the destination took, also on failure; FERRY_OK and fewer than
  *   size: the source ended. Errors: those of receiving, reading, sending and writing,
  *   FERRY_E_WRONG_SHARD, FERRY_E_BUSY, FERRY_E_INVALID (both are the same), FERRY_E_CANCELED,
- *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED (either one). A copy from a stream that ends early may have taken
- *   up to 64 KiB more from it than arrived; those are lost. FERRY_REUSABLE: nothing was.
+ *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED (either one). A copy from a stream that ends early may have
+ *   taken up to 64 KiB more from it than arrived; those are lost. FERRY_REUSABLE: nothing was.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_handle_copy(ferry_request *request, ferry_handle from, ferry_handle to,

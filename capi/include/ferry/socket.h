@@ -13,17 +13,20 @@ extern "C" {
 
 /** Values of @ref ferry_socket_set_params.option, with the meaning of value. */
 enum {
-    /** 1: small sends leave at once (TCP_NODELAY). That is how every TCP stream begins. 0: they are gathered. */
+    /** 1: small sends leave at once (TCP_NODELAY), as with every TCP stream at first. 0: the system
+        gathers them. */
     FERRY_SOCKET_NO_DELAY = 1,
-    /** Seconds without traffic before the peer is probed (SO_KEEPALIVE, TCP_KEEPIDLE); probes follow every
-        tenth of that (at least 1 s), and after ten without answer the connection has timed out. 0: never. At most 32767. */
+    /** Seconds without traffic before the peer is probed (SO_KEEPALIVE, TCP_KEEPIDLE), at most
+        32767; 0: never. Probes follow every tenth of that (at least 1 s), and after ten without
+        answer the connection has timed out. */
     FERRY_SOCKET_KEEP_ALIVE = 2,
     /** Bytes that the system may hold of what was received (SO_RCVBUF), as a wish: 1 to 1 GiB. */
     FERRY_SOCKET_RECEIVE_BUFFER = 3,
     /** Bytes that the system may hold of what was sent (SO_SNDBUF), as a wish: 1 to 1 GiB. */
     FERRY_SOCKET_SEND_BUFFER = 4,
-    /** Seconds that unsent bytes may linger when the stream is closed (SO_LINGER), at most 32767: -1 = as long as
-        the system likes, without anybody waiting; 0 = they are discarded and the peer sees a reset. */
+    /** Seconds that unsent bytes may linger when the stream is closed (SO_LINGER), at most 32767:
+        -1 = as long as the system likes, without anybody waiting; 0 = they are discarded and the
+        peer sees a reset. */
     FERRY_SOCKET_LINGER = 5
 };
 
@@ -31,7 +34,8 @@ enum {
  * Describe setting an option.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
- * @param[in]  socket   A stream; for the buffers' sizes also a listener, whose connections inherit them.
+ * @param[in]  socket   A stream; for the buffers' sizes also a listener, whose connections
+ *                      inherit them.
  * @param[in]  option   FERRY_SOCKET_...; an unknown one is FERRY_E_UNSUPPORTED at submit.
  * @param[in]  value    By option; one out of its bounds is FERRY_E_INVALID at submit.
  * @completes result = 0. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND,

@@ -41,7 +41,7 @@ enum {
     FERRY_E_WRONG_THREAD = -10,
     /** Not a handle or buffer that this engine ever gave out. */
     FERRY_E_BAD_HANDLE = -11,
-    /** The handle's, queue's or buffer's time is over: it was closed, destroyed or released before. */
+    /** The handle's, queue's or buffer's time is over: it was closed, destroyed or released. */
     FERRY_E_STALE = -12,
     /** The handle is alive but of another kind than the operation wants. */
     FERRY_E_WRONG_KIND = -13,

@@ -42,8 +42,8 @@ FERRY_API void ferry_prepare_stream_receive(ferry_request *request, ferry_handle
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  stream   A connected stream.
  * @completes with FERRY_MORE and FERRY_BUFFER: data, result = its length, buffer = id to release.
- *   Final: FERRY_OK with result 0 at the end of the stream. Errors: as for a single receive. A receive
- *   that is ended while the ring was full may bring its last bytes with FERRY_E_CANCELED,
+ *   Final: FERRY_OK with result 0 at the end of the stream. Errors: as for a single receive. A
+ *   receive that is ended while the ring was full may bring its last bytes with FERRY_E_CANCELED,
  *   FERRY_E_TIMED_OUT, FERRY_E_CLOSED or FERRY_E_SHUTDOWN: look at FERRY_BUFFER, not at the status.
  * @threads any  @since API 1
  */
@@ -58,8 +58,9 @@ FERRY_API void ferry_prepare_stream_receive_multishot(ferry_request *request, fe
  * @param[in]  data     What to send; borrowed with FERRY_COPY. @pinned
  * @param[in]  size     Bytes; 0 is FERRY_E_INVALID at submit.
  * @completes result = bytes that the system took, also on failure. Errors: FERRY_E_BROKEN_PIPE,
- *   FERRY_E_CONNECTION_RESET, FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND, FERRY_E_CLOSED,
- *   FERRY_E_CANCELED and FERRY_E_TIMED_OUT (with FERRY_REUSABLE if no byte of it was taken).
+ *   FERRY_E_CONNECTION_RESET, FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND,
+ *   FERRY_E_CLOSED, FERRY_E_CANCELED and FERRY_E_TIMED_OUT (with FERRY_REUSABLE if no byte
+ *   of it was taken).
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_stream_send(ferry_request *request, ferry_handle stream,
@@ -81,9 +82,9 @@ FERRY_API void ferry_prepare_stream_receive_exactly(ferry_request *request, ferr
                                                     void *buffer, size_t size);
 
 /**
- * Describe receiving up to and with a delimiter. Set FERRY_LEND in the request's flags, and no buffer, to have the bytes lent;
- * with FERRY_MULTISHOT beside it every piece that ends with the delimiter comes as a completion of
- * its own, until the stream ends.
+ * Describe receiving up to and with a delimiter. Set FERRY_LEND in the request's flags, and no
+ * buffer, to have the bytes lent; with FERRY_MULTISHOT beside it every piece that ends with the
+ * delimiter comes as a completion of its own, until the stream ends.
  *
  * @param[out] request         Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  stream          A connected stream.
@@ -92,10 +93,11 @@ FERRY_API void ferry_prepare_stream_receive_exactly(ferry_request *request, ferr
  *                             with FERRY_LEND more than @ref FERRY_UNTIL_LEND_MAX is FERRY_E_LIMIT.
  * @param[in]  delimiter       What to look for. @borrowed
  * @param[in]  delimiter_size  Its bytes: 1 to 16; anything else is FERRY_E_INVALID at submit.
- * @completes result = bytes received, the delimiter the last of them; multishot finally FERRY_OK with
- *   result 0 at the end of the stream. Errors: FERRY_E_LIMIT (size bytes have come without a delimiter; FERRY_REUSABLE: they wait to be
- *   received), FERRY_E_END (the stream ended within a piece; the bytes before wait to be received),
- *   and as for @ref ferry_prepare_stream_receive; whenever it fails result is 0 and no byte is lost.
+ * @completes result = bytes received, the delimiter the last of them; multishot finally FERRY_OK
+ *   with result 0 at the end of the stream. Errors: FERRY_E_LIMIT (size bytes have come without a
+ *   delimiter; FERRY_REUSABLE: they wait to be received), FERRY_E_END (the stream ended within a
+ *   piece; the bytes before wait to be received), and as for @ref ferry_prepare_stream_receive;
+ *   whenever it fails result is 0 and no byte is lost.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_stream_receive_until(ferry_request *request, ferry_handle stream,
@@ -111,8 +113,8 @@ FERRY_API void ferry_prepare_stream_receive_until(ferry_request *request, ferry_
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  stream   A connected stream.
  * @param[in]  slices   The pieces; the array is borrowed, what it points to is pinned. @pinned
- * @param[in]  count    How many; 0 or more than @ref FERRY_SLICES_MAX is FERRY_E_INVALID at submit, as
- *                      is a sum of 0 bytes.
+ * @param[in]  count    How many; 0 or more than @ref FERRY_SLICES_MAX is FERRY_E_INVALID at submit,
+ *                      as is a sum of 0 bytes.
  * @completes as @ref ferry_prepare_stream_send.
  * @threads any  @since API 1
  */
@@ -120,8 +122,8 @@ FERRY_API void ferry_prepare_stream_send_vectored(ferry_request *request, ferry_
                                                   const ferry_slice *slices, size_t count);
 
 /**
- * Describe ending the sending side: what was submitted before is sent, then the peer sees the end of the stream.
- * Receiving goes on.
+ * Describe ending the sending side: what was submitted before is sent, then the peer sees the end
+ * of the stream. Receiving goes on.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  stream   A connected stream. Sends submitted afterwards end with FERRY_E_BROKEN_PIPE.

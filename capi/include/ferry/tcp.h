@@ -1,6 +1,6 @@
 /**
  * @file
- * TCP: listen, accept, connect by address. What is connected is a stream; see stream.h.
+ * TCP: listen, accept, connect by address or by name. What is connected is a stream; see stream.h.
  */
 #ifndef FERRY_TCP_H
 #define FERRY_TCP_H
@@ -28,9 +28,10 @@ FERRY_API void ferry_prepare_tcp_listen(ferry_request *request, const ferry_addr
 
 /**
  * Describe accepting connections, multishot: each comes as a completion with FERRY_MORE and a new
- * stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one.
- * Out of descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status,
- * waits, and goes on when there is room; a single one ends with that status. One accept at a time may be pending on a listener (FERRY_E_BUSY).
+ * stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one. Out of
+ * descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status,
+ * waits, and goes on when there is room; a single one ends with that status. One accept at a time
+ * may be pending on a listener (FERRY_E_BUSY).
  *
  * @param[out] request   Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  listener  From @ref ferry_prepare_tcp_listen.
@@ -70,16 +71,17 @@ FERRY_API void ferry_prepare_tcp_connect_from(ferry_request *request, const ferr
 
 /**
  * Describe opening a connection to a name: its addresses are looked up, then tried in the system's
- * order with the families by turns (happy eyeballs, RFC 8305 sections 4 and 5): when one does not answer within 250 ms the next
- * is tried beside it, when it fails at once. The first connection wins, the others are closed.
+ * order with the families by turns (happy eyeballs, RFC 8305 sections 4 and 5): when one does not
+ * answer within 250 ms the next is tried beside it, when it fails at once. The first connection
+ * wins, the others are closed.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
- * @param[in]  name     NUL-terminated host name or literal address. NULL or empty is FERRY_E_INVALID at
- *                      submit, more than @ref FERRY_NAME_MAX bytes FERRY_E_NAME_TOO_LONG.
- *                      @borrowed until submit has returned.
+ * @param[in]  name     NUL-terminated host name or literal address. NULL or empty is
+ *                      FERRY_E_INVALID at submit, more than @ref FERRY_NAME_MAX bytes
+ *                      FERRY_E_NAME_TOO_LONG. @borrowed until submit has returned.
  * @param[in]  port     The peer's port; 0 is FERRY_E_INVALID at submit.
- * @completes handle = the new stream. Errors: those of @ref ferry_prepare_name_resolve and, the last
- *   attempt's, of @ref ferry_prepare_tcp_connect.
+ * @completes handle = the new stream. Errors: those of @ref ferry_prepare_name_resolve and, the
+ *   last attempt's, of @ref ferry_prepare_tcp_connect.
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_tcp_connect_name(ferry_request *request, const char *name,
