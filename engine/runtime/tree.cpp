@@ -115,7 +115,7 @@ Tree *TreeDraft::build(const OpTable &operations, const Allocator &allocator,
         child->parent = parent_[i] == kRoot ? nullptr : &children[parent_[i]];
         if (operations[nodes_[i].opcode].group)
             child->request.params.words[0] = reinterpret_cast<uintptr_t>(&children[first_[i]]);
-        if (borrowed[i] == 0)
+        if (bytes[i] == nullptr || borrowed[i] == 0)
             continue;
         std::memcpy(behind, bytes[i], borrowed[i]);
         child->request.params.words[0] = reinterpret_cast<uintptr_t>(behind);

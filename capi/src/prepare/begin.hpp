@@ -23,7 +23,7 @@ class Prepared {
     decltype(ferry_request::params) *operator->() noexcept { return &request_.params; }
 
   private:
-    ferry_request none_;
+    ferry_request none_ = {};
     ferry_request &request_;
 };
 
