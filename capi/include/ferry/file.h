@@ -178,7 +178,7 @@ FERRY_API void ferry_prepare_file_stat(ferry_request *request, ferry_handle file
 /**
  * Describe asking what the system knows of a path.
  *
- * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[out] request    Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  path       NUL-terminated; NULL is FERRY_E_INVALID at submit. @borrowed
  * @param[in]  no_follow  true: of a symbolic link itself, not of what it points to.
  * @completes as @ref ferry_prepare_file_stat. Errors: FERRY_E_NOT_FOUND, FERRY_E_ACCESS,
@@ -191,7 +191,7 @@ FERRY_API void ferry_prepare_path_stat(ferry_request *request, const char *path,
 /**
  * Describe making durable what was written to a file before this was submitted and has completed.
  *
- * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
+ * @param[out] request    Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  file       A file.
  * @param[in]  data_only  true: the bytes and what is needed to read them (fdatasync); false: all
  *                        metadata as well (fsync).
@@ -223,15 +223,16 @@ FERRY_API void ferry_prepare_file_truncate(ferry_request *request, ferry_handle 
  *                      followed: what it names is replaced. @borrowed
  * @param[in]  data     The whole file; NULL only with size 0. @pinned
  * @param[in]  size     Its bytes; may be 0.
- * @param[in]  mode     Permissions, less the umask; 0 = those of the file that is replaced, and its owner as
- *                      far as the system lets us, or 0666. More than 07777 is FERRY_E_INVALID at submit.
- * @completes result = bytes stored. On failure the path is as it was, and no temporary file is left, but
- *   for FERRY_E_IO from the folder's sync: then it is replaced, and durable or not. Errors:
- *   FERRY_E_NOT_FOUND, FERRY_E_ACCESS (also to a folder that cannot be read), FERRY_E_NOT_DIRECTORY,
- *   FERRY_E_IS_DIRECTORY, FERRY_E_INVALID (what is there is no regular file), FERRY_E_LOOP,
- *   FERRY_E_READ_ONLY, FERRY_E_NO_SPACE, FERRY_E_FILE_TOO_LARGE, FERRY_E_NAME_TOO_LONG,
- *   FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_MEMORY, FERRY_E_IO, FERRY_E_CANCELED, FERRY_E_TIMED_OUT (both
- *   only before a worker has begun).
+ * @param[in]  mode     Permissions, less the umask; 0 = those of the file that is replaced, and its
+ *                      owner as far as the system lets us, or 0666. More than 07777 is
+ *                      FERRY_E_INVALID at submit.
+ * @completes result = bytes stored. On failure the path is as it was, and no temporary file is
+ *   left, but for FERRY_E_IO from the folder's sync: then it is replaced, and durable or not.
+ *   Errors: FERRY_E_NOT_FOUND, FERRY_E_ACCESS (also to a folder that cannot be read),
+ *   FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_INVALID (what is there is no regular
+ *   file), FERRY_E_LOOP, FERRY_E_READ_ONLY, FERRY_E_NO_SPACE, FERRY_E_FILE_TOO_LARGE,
+ *   FERRY_E_NAME_TOO_LONG, FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_MEMORY, FERRY_E_IO,
+ *   FERRY_E_CANCELED, FERRY_E_TIMED_OUT (both only before a worker has begun).
  * @threads any  @since API 1
  */
 FERRY_API void ferry_prepare_file_store(ferry_request *request, const char *path, const void *data,

@@ -256,9 +256,8 @@ typedef struct ferry_request {
     uint64_t tag;        /**< The host's own value, returned in every completion of this request. */
     ferry_handle target; /**< The handle it works on, FERRY_NONE where there is none. */
     union {
-        ferry_completion_fn
-            callback;          /**< For inline and dispatched queues; NULL: nobody is told, lent
-                                    buffers are released. */
+        /** For inline and dispatched queues; NULL: nobody is told, lent buffers are released. */
+        ferry_completion_fn callback;
         uint64_t callback_u64; /**< The same eight bytes. */
     };
     union {
