@@ -1,11 +1,12 @@
 /*
  * A producer and a consumer with a channel between them.
  *
- * First both live on one thread, in an engine that this thread runs itself. The consumer takes a while
- * over each message; the channel holds four, so the producer soon has to wait for the consumer.
+ * First both live on one thread, in an engine that this thread runs itself. The consumer takes a
+ * while over each message; the channel holds four, so the producer soon has to wait for the
+ * consumer.
  *
- * Then the producer is a thread of its own. Neither side needs a lock: both submit to one handle, and
- * the end of the messages is a message, too.
+ * Then the producer is a thread of its own. Neither side needs a lock: both submit to one handle,
+ * and the end of the messages is a message, too.
  *
  *     channels
  */

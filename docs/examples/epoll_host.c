@@ -1,14 +1,15 @@
 /*
  * Ferry inside a loop of the host's own, by descriptor, in both ways.
  *
- * The loop is a plain epoll set. Of the host's own it watches a UDP socket and a timerfd. Beside them
+ * The loop is a plain epoll set. Of the host's own it watches a UDP socket and a timerfd. Beside
+ * them
  *
- *   - an engine without a thread: ferry_engine_fd is readable when ferry_engine_run has something to
- *     do, timers included, and completions are reaped after it;
+ *   - an engine without a thread: ferry_engine_fd is readable when ferry_engine_run has something
+ *     to do, timers included, and completions are reaped after it;
  *   - an engine with a thread of its own: ferry_queue_fd is readable while completions wait.
  *
- * Both engines run an interval timer and load a file, the host's timer sends datagrams to the host's
- * socket; when each has come often enough, the program ends.
+ * Both engines run an interval timer and load a file, the host's timer sends datagrams to the
+ * host's socket; when each has come often enough, the program ends.
  *
  *     epoll_host [times]     20 by default
  */
@@ -105,7 +106,7 @@ static void note(struct guest *guest, const ferry_completion *done) {
     }
 }
 
-/* [reap] Fewer than asked for: the queue was empty then, and its descriptor tells of the next one. */
+/* [reap] Fewer than asked for: the queue was empty then, and its descriptor tells of the next. */
 static void reap(struct guest *guest) {
     ferry_completion done[BATCH];
     int32_t count;

@@ -5,7 +5,8 @@
  * what they do not get done in that time is done in the next frame. Some thousand files are made in
  * a temporary folder and loaded over and over; over a connection per player messages go to a server
  * (an engine with a thread of its own, in this process) and come back. "Rendering" burns some
- * milliseconds of each frame, so that the frame is a real one. At the end it prints its frame times.
+ * milliseconds of each frame, so that the frame is a real one. At the end it prints its frame
+ * times.
  *
  *     game_loop [seconds]     3 by default
  */

@@ -1,9 +1,9 @@
 /*
- * What is recorded: each event but the steps, in the order of its coming. What is written: first, by
- * kind of operation, the figures, which are made of all operations; then the lives themselves as
+ * What is recorded: each event but the steps, in the order of its coming. What is written: first,
+ * by kind of operation, the figures, which are made of all operations; then the lives themselves as
  * short arrays of numbers, which the page draws on a canvas. Up to LIVES_SHOWN all are written; of
- * more than that each kind shows every second, third, ... one that ended well, and all others as long
- * as they are few. The page says so.
+ * more than that each kind shows every second, third, ... one that ended well, and all others as
+ * long as they are few. The page says so.
  *
  * It is longer than the other examples because it is to be copied as a whole.
  */
@@ -72,13 +72,13 @@ void lifelines_trace(const ferry_trace_event *event, void *user_data) {
         lines->events[place] = *event;
 }
 
-/* --- From events to lives ---------------------------------------------------------------------- */
+/* --- From events to lives --------------------------------------------------------------------- */
 
 static int compare(uint64_t a, uint64_t b) {
     return (a > b) - (a < b);
 }
 
-/* By operation; its BEGIN has the lowest kind, its END the highest, and what is between has times. */
+/* By operation; its BEGIN has the lowest kind, its END the highest, what is between has times. */
 static int compare_events(const void *left, const void *right) {
     const ferry_trace_event *a = left, *b = right;
     int order = compare(a->op, b->op);
@@ -126,7 +126,7 @@ static void find_lives(struct picture *picture, ferry_trace_event *events, size_
     qsort(picture->lives, picture->life_count, sizeof *picture->lives, compare_lives);
 }
 
-/* --- Writing ----------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static void write_text(FILE *file, const char *text) {
     putc('"', file);

@@ -1,10 +1,10 @@
 /*
  * Producer and consumer on one thread.
  *
- * The engine is driven by this thread, which is both. A timer wakes the producer, which posts numbers
- * into a small queue until that is full: FERRY_E_FULL is the backpressure. The consumer takes some
- * of them each turn, more slowly than they are made. Nothing is lost and the order is kept, without
- * a lock and without a second thread.
+ * The engine is driven by this thread, which is both. A timer wakes the producer, which posts
+ * numbers into a small queue until that is full: FERRY_E_FULL is the backpressure. The consumer
+ * takes some of them each turn, more slowly than they are made. Nothing is lost and the order is
+ * kept, without a lock and without a second thread.
  *
  *     one_thread [messages]     10,000 by default
  */
@@ -36,7 +36,7 @@ static void check(ferry_status status, const char *what) {
     }
 }
 
-/* [produce] A burst of numbers, as far as there is room; what is refused comes with the next tick. */
+/* [produce] A burst of numbers, as far as there is room; what is refused comes next tick. */
 static void produce(struct producer *producer) {
     for (int i = 0; i < BURST && producer->next < producer->count; i++) {
         ferry_status status = ferry_queue_post(producer->pipe, MESSAGE_TAG, producer->next, 0);

@@ -19,7 +19,7 @@
 enum { SHARDS = 2, CLIENTS = 8, ROUNDS = 5, MESSAGE = 512, EVENTS_MAX = 65536 };
 #define MS UINT64_C(1000000) /* in nanoseconds */
 
-/* --- The recorder ------------------------------------------------------------------------------ */
+/* --- The recorder ----------------------------------------------------------------------------- */
 
 static ferry_trace_event events[EVENTS_MAX];
 static atomic_size_t event_count; /* also of those that found no place */
@@ -78,7 +78,7 @@ static bool write_trace(const char *path) {
     return fclose(file) == 0 && fine;
 }
 
-/* --- The work that is traced ------------------------------------------------------------------- */
+/* --- The work that is traced ------------------------------------------------------------------ */
 
 /* What a completion is for: in the low byte of its tag, the client's number above it. */
 enum { LISTENS, ACCEPTS, SERVER_RECEIVES, SERVER_SENDS, CONNECTS, SENDS, RECEIVES, PAUSES, OTHERS };
