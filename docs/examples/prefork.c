@@ -1,13 +1,19 @@
 /*
- * A server of several processes that share one address.
+ * A server of several processes that share one address, in both ways.
  *
- * The parent forks before there is any engine. Each child makes an engine and a listener of its own
- * on the same address: with FERRY_REUSE_PORT the system spreads connections over the listeners. A
- * child answers each connection with its number. The parent starts a child again when it dies, and
- * ends all at the end or on SIGTERM. To show all that, the parent is the client as well: it connects
- * many times, kills one child in between, and counts who served.
+ * The parent forks before there is any engine. Each child makes an engine of its own and has a
+ * listener there
  *
- *     prefork [processes [connections]]     4 and 400 by default
+ *   - of its own, on the same address: with FERRY_REUSE_PORT the system spreads connections over
+ *     the listeners, and those that wait at one die with its process;
+ *   - or, with --inherit, the one that the parent opened: each child adopts the descriptor that it
+ *     inherited. Whoever is awake first takes a connection; those that wait outlive a child.
+ *
+ * A child answers each connection with its number. The parent starts a child again when it dies,
+ * and ends all at the end or on SIGTERM. To show all that, the parent is the client as well: it
+ * connects many times, kills one child in between, and counts who served.
+ *
+ *     prefork [--inherit] [processes [connections]]     4 and 400 by default
  */
 #include <ferry.h>
 
@@ -21,6 +27,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +54,16 @@ static void must(bool fine, const char *what) {
     }
 }
 
+struct parent {
+    uint32_t count;
+    uint16_t port;
+    bool inherit;
+    int socket; /* holds the port; listens only if it is to be inherited */
+    uint32_t restarts;
+    pid_t children[PROCESSES_MAX];
+    uint32_t served[PROCESSES_MAX];
+};
+
 /* --- A child -------------------------------------------------------------------------------- */
 
 struct child {
@@ -60,7 +77,8 @@ struct child {
 static size_t serve(struct child *child, const ferry_completion *done, ferry_request *next) {
     switch (done->opcode) {
     case FERRY_OP_TCP_LISTEN:
-        check(done->status, "listen");
+    case FERRY_OP_DESCRIPTOR_ADOPT:
+        check(done->status, "open a listener");
         must(write(child->ready, "", 1) == 1, "write");
         ferry_prepare_tcp_accept(next, done->handle);
         return 1;
@@ -77,8 +95,8 @@ static size_t serve(struct child *child, const ferry_completion *done, ferry_req
     }
 }
 
-/* The signal comes to this thread while it sleeps: engine threads have all signals blocked, and ppoll
- * opens them for just as long as it waits. */
+/* The signal comes to this thread while it sleeps: engine threads have all signals blocked, and
+ * ppoll opens them for just as long as it waits. */
 static void serve_until_told(struct child *child) {
     int32_t fd;
     sigset_t open;
@@ -103,16 +121,25 @@ static void serve_until_told(struct child *child) {
 }
 
 /* [child] */
-static void run_child(uint32_t number, uint16_t port, int ready) {
+static void describe_listener(ferry_request *request, const struct parent *parent) {
+    ferry_address address;
+    if (parent->inherit) {
+        ferry_prepare_descriptor_adopt(request, parent->socket, FERRY_DESCRIPTOR_LISTENER);
+        return;
+    }
+    close(parent->socket); /* it has done its part: to know the port */
+    check(ferry_address_parse("127.0.0.1", parent->port, &address), "parse the address");
+    ferry_prepare_tcp_listen(request, &address, 0);
+    request->flags = FERRY_REUSE_PORT;
+}
+
+static void run_child(const struct parent *parent, uint32_t number, int ready) {
     struct child child = {.answer = (char)('a' + number), .ready = ready};
     ferry_engine_options options = {.struct_size = sizeof options, .shards = 1};
-    ferry_address address;
     ferry_request request;
     check(ferry_engine_create(&options, &child.engine), "create an engine");
     check(ferry_queue_create(child.engine, NULL, &child.queue), "create a queue");
-    check(ferry_address_parse("127.0.0.1", port, &address), "parse the address");
-    ferry_prepare_tcp_listen(&request, &address, 0);
-    request.flags = FERRY_REUSE_PORT;
+    describe_listener(&request, parent);
     check(ferry_queue_submit(child.queue, &request, 1, NULL, NULL), "submit");
     serve_until_told(&child);
     check(ferry_engine_shutdown(child.engine, FERRY_FOREVER), "shut down");
@@ -122,31 +149,26 @@ static void run_child(uint32_t number, uint16_t port, int ready) {
 
 /* --- The parent ----------------------------------------------------------------------------- */
 
-struct parent {
-    uint32_t count;
-    uint16_t port;
-    int reserved; /* holds the port, without listening */
-    uint32_t restarts;
-    pid_t children[PROCESSES_MAX];
-    uint32_t served[PROCESSES_MAX];
-};
-
-/* A port of the system's choice that all can share. */
-static void reserve_port(struct parent *parent) {
+/* A port of the system's choice. */
+static void open_socket(struct parent *parent) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof address;
     int on = 1;
-    parent->reserved = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(parent->reserved >= 0, "socket");
-    must(setsockopt(parent->reserved, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-             setsockopt(parent->reserved, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0,
-         "setsockopt");
-    must(bind(parent->reserved, (struct sockaddr *)&address, size) == 0, "bind");
-    must(getsockname(parent->reserved, (struct sockaddr *)&address, &size) == 0, "getsockname");
+    parent->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must(parent->socket >= 0, "socket");
+    must(setsockopt(parent->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0, "setsockopt");
+    if (!parent->inherit)
+        must(setsockopt(parent->socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0,
+             "setsockopt");
+    must(bind(parent->socket, (struct sockaddr *)&address, size) == 0, "bind");
+    must(getsockname(parent->socket, (struct sockaddr *)&address, &size) == 0, "getsockname");
+    if (parent->inherit)
+        must(listen(parent->socket, SOMAXCONN) == 0, "listen");
     parent->port = ntohs(address.sin_port);
 }
 
-/* SIGTERM stays blocked in the child, which opens it while it sleeps: it cannot come just before. */
+/* SIGTERM stays blocked in the child, which opens it while it sleeps: never does it come just
+ * before. */
 static pid_t fork_child(void) {
     sigset_t term, before;
     sigemptyset(&term);
@@ -169,8 +191,7 @@ static void start_child(struct parent *parent, uint32_t number) {
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* not to be left behind */
         close(ready[0]);
-        close(parent->reserved);
-        run_child(number, parent->port, ready[1]);
+        run_child(parent, number, ready[1]);
         exit(0);
     }
     close(ready[1]);
@@ -250,17 +271,32 @@ static void show_a_restart(struct parent *parent) {
     }
 }
 
+/* True if every process has served, where the system sees to that: an inherited listener is taken
+ * turns at by chance. */
+static bool print_served(const struct parent *parent) {
+    bool all = true;
+    for (uint32_t i = 0; i < parent->count; i++) {
+        printf("process %c served %u\n", 'a' + (int)i, parent->served[i]);
+        all = all && parent->served[i] > 0;
+    }
+    return all || parent->inherit;
+}
+
 int main(int argc, char **argv) {
     static struct parent parent = {.count = 4};
+    if (argc > 1 && strcmp(argv[1], "--inherit") == 0) {
+        parent.inherit = true;
+        argc--;
+        argv++;
+    }
     uint32_t connections = argc > 2 ? (uint32_t)atoi(argv[2]) : 400;
-    bool all = true;
     if (argc > 1)
         parent.count = (uint32_t)atoi(argv[1]);
     if (parent.count == 0 || parent.count > PROCESSES_MAX)
         return 2;
     struct sigaction action = {.sa_handler = on_sigterm, .sa_flags = SA_RESTART};
     sigaction(SIGTERM, &action, NULL);
-    reserve_port(&parent);
+    open_socket(&parent);
     for (uint32_t i = 0; i < parent.count; i++)
         start_child(&parent, i);
 
@@ -268,11 +304,8 @@ int main(int argc, char **argv) {
     if (!told_to_end)
         show_a_restart(&parent);
     ask(&parent, connections - connections / 2);
-    for (uint32_t i = 0; i < parent.count; i++) {
-        printf("process %c served %u\n", 'a' + (int)i, parent.served[i]);
-        all = all && parent.served[i] > 0;
-    }
+    bool fine = print_served(&parent);
     end_children(&parent);
-    close(parent.reserved);
-    return all || told_to_end ? 0 : 1;
+    close(parent.socket);
+    return fine || told_to_end ? 0 : 1;
 }
