@@ -2,7 +2,7 @@
  * The demo: some hundreds of sockets, some thousands of files and dozens of timers at the same
  * time, all asked for from one thread; then the same work one after the other, with blocking calls.
  *
- *     demo [--quick] [--picture PATH]
+ *     demo [--quick] [--picture PATH]       (of two files: demo.c lifelines.c)
  *
  * The engine is host-driven (shards = 0): this thread runs it, and every callback is called here.
  * So there are no locks, and plain counters are enough. Only the file system's blocking calls run
@@ -14,6 +14,8 @@
  * This file is longer than the other examples because it holds the work twice, and the table that
  * compares them: 1. settings and small helpers, 2. together, 3. one after the other, 4. the table.
  */
+#define _GNU_SOURCE 1 /* accept4, preadv2, sync_file_range */
+
 #include "lifelines.h"
 
 #include <ferry.h>

@@ -13,6 +13,8 @@
  *
  *     epoll_host [times]     20 by default
  */
+#define _GNU_SOURCE 1 /* clock_gettime */
+
 #include <ferry.h>
 
 #include <netinet/in.h>

@@ -10,6 +10,8 @@
  *
  *     game_loop [seconds]     3 by default
  */
+#define _GNU_SOURCE 1 /* RUSAGE_THREAD */
+
 #include <ferry.h>
 
 #include <sys/resource.h>

@@ -7,6 +7,8 @@
  *
  *     load_files [directory]     without one: a temporary directory with 1,000 files is made
  */
+#define _GNU_SOURCE 1 /* DT_REG */
+
 #include <ferry.h>
 
 #include <dirent.h>

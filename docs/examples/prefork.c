@@ -15,6 +15,8 @@
  *
  *     prefork [--inherit] [processes [connections]]     4 and 400 by default
  */
+#define _GNU_SOURCE 1 /* ppoll */
+
 #include <ferry.h>
 
 #include <netinet/in.h>

@@ -7,6 +7,8 @@
  *
  *     two_sleeps
  */
+#define _GNU_SOURCE 1 /* clock_gettime */
+
 #include <ferry.h>
 
 #include <stdio.h>
