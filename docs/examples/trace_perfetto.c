@@ -89,7 +89,7 @@ static size_t left; /* clients and others that have not ended */
 
 static struct client {
     ferry_handle stream;
-    size_t rounds, received;
+    size_t rounds;
     char bytes[MESSAGE];
 } clients[CLIENTS];
 static const char message[MESSAGE] = "to the other side and back";
@@ -111,7 +111,7 @@ static ferry_op start(ferry_request *request, uint64_t purpose, size_t client) {
 static void server_receive(ferry_handle stream) {
     ferry_request request;
     ferry_prepare_stream_receive_multishot(&request, stream);
-    request.flags &= ~(uint32_t)FERRY_MULTISHOT;
+    request.flags = FERRY_LEND; /* just once */
     start(&request, SERVER_RECEIVES, 0);
 }
 
@@ -126,29 +126,19 @@ static void server_answer(const ferry_completion *done) {
     }
 }
 
-static void client_receive(size_t number) {
-    struct client *client = &clients[number];
-    ferry_request request;
-    ferry_prepare_stream_receive(&request, client->stream, client->bytes + client->received,
-                                 MESSAGE - client->received);
-    start(&request, RECEIVES, number);
-}
-
 static void client_speak(size_t number) {
     ferry_request request;
-    clients[number].received = 0;
     ferry_prepare_stream_send(&request, clients[number].stream, message, MESSAGE);
     start(&request, SENDS, number);
-    client_receive(number);
+    ferry_prepare_stream_receive_exactly(&request, clients[number].stream, clients[number].bytes,
+                                         MESSAGE);
+    start(&request, RECEIVES, number);
 }
 
 static void client_received(const ferry_completion *done, size_t number) {
     struct client *client = &clients[number];
-    check(done->result == 0 ? FERRY_E_CONNECTION_RESET : done->status, "receive");
-    client->received += (size_t)done->result;
-    if (client->received < MESSAGE) {
-        client_receive(number);
-    } else if (++client->rounds < ROUNDS) {
+    check(done->status, "receive");
+    if (++client->rounds < ROUNDS) {
         ferry_request request;
         ferry_prepare_timer(&request, (1 + number % 3) * MS, 0);
         start(&request, PAUSES, number);
