@@ -59,7 +59,7 @@ def is_seam(path):
 def resolve(root, path, name):
     """The file of the tree that is meant, or None."""
     for folder in (pathlib.PurePosixPath(path).parent, 'engine', 'capi/src', PUBLIC,
-                   'tests/support'):
+                   'tests/support', 'tests/fuzz'):
         found = (root / folder / name).resolve()
         if found.is_file() and root in found.parents:
             return found.relative_to(root).as_posix()
