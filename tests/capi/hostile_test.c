@@ -7,6 +7,8 @@
  */
 #include "allocator.h"
 #include "check.h"
+#include "family.h"
+#include "ledger.h"
 #include "opcodes.h"
 #include "peer.h"
 #include "process.h"
@@ -51,6 +53,7 @@ typedef struct siege {
     ferry_engine *engine;
     referee *judge;
     counting_allocator allocator;
+    ledger descriptors;
     besieger threads[THREADS];
     pthread_mutex_t lock;
     ferry_buffer lent[LENT_PLACES]; /* Whoever takes one out may give it back, nobody else. */
@@ -83,8 +86,8 @@ static void keep_or_release(siege *s, ferry_buffer buffer) {
     }
 }
 
-static void see(siege *s, const ferry_completion *c) {
-    referee_note_completion(s->judge, c);
+static void keep(const ferry_completion *c, void *argument) {
+    siege *s = argument;
     if (c->opcode != FERRY_OP_POST) {
         world_remember(s->world, &s->world->handles, c->handle);
     }
@@ -94,6 +97,13 @@ static void see(siege *s, const ferry_completion *c) {
     if ((c->flags & FERRY_BUFFER) != 0) {
         keep_or_release(s, c->buffer);
     }
+}
+
+static void see(siege *s, const ferry_completion *c) {
+    referee_note_completion(s->judge, c);
+    ledger_completed(&s->descriptors, c, false);
+    family_visit(c, keep, s);
+    keep(c, s); /* After its children, which may be gone with its buffer. */
 }
 
 static void on_completion(const ferry_completion *c, void *user_data) {
@@ -182,6 +192,7 @@ static void submit(besieger *b) {
     referee_submit(s->judge, to->queue, records, count, ops, &accepted);
     for (size_t i = 0; i < count; i++) {
         if (i < accepted) {
+            ledger_accepted(&s->descriptors, &made[i]);
             world_remember(s->world, &s->world->ops, ops[i]);
         } else {
             hostile_refused(&made[i]);
@@ -315,6 +326,7 @@ static void open_siege(siege *s, uint32_t shards, uint64_t seed) {
                                     .buffer_bytes_max = 1024 * 1024};
     allocator_install(&s->allocator, &options);
     pthread_mutex_init(&s->lock, NULL);
+    ledger_open(&s->descriptors);
     s->judge = referee_create();
     assert_status(ferry_engine_create(&options, &s->engine), FERRY_OK);
     world_remember(s->world, &s->world->handles, s->world->foreign_handles[1]);
@@ -425,6 +437,7 @@ static void lay_siege(world *w, uint32_t shards, uint64_t seed, bool early) {
     take_the_rest(s);
     assert_true(atomic_load(&s->accepted) > THREADS * STEPS / 8);
     close_siege(s);
+    assert_true(ledger_close(&s->descriptors));
     free(s);
 }
 

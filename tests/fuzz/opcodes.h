@@ -17,6 +17,7 @@ typedef struct hostile_request {
     ferry_request record;
     int descriptors[SPARE_DESCRIPTORS]; /* To be closed if it is refused. */
     uint32_t descriptor_count;
+    uint32_t releases; /* Descriptors that it may bring, its children's included. */
 } hostile_request;
 
 /** Make up a request: one that is nearly right, as a rule. Callback and user data are 0. */

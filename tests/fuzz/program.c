@@ -2,6 +2,8 @@
 
 #include "allocator.h"
 #include "check.h"
+#include "family.h"
+#include "ledger.h"
 #include "opcodes.h"
 #include "peer.h"
 #include "process.h"
@@ -58,6 +60,7 @@ typedef struct game {
     counting_allocator allocator;
     ferry_engine *engine;
     referee *judge;
+    ledger descriptors;
     hostile_queue queues[QUEUES];
     pool lent;
     int peers[PEERS];
@@ -87,11 +90,8 @@ static void release(game *g, ferry_buffer buffer) {
     }
 }
 
-static void see(game *g, const ferry_completion *c) {
-    if (g->excused) {
-        return;
-    }
-    referee_note_completion(g->judge, c);
+static void keep(const ferry_completion *c, void *argument) {
+    game *g = argument;
     if (c->opcode != FERRY_OP_POST) {
         world_remember(g->world, &g->world->handles, c->handle);
     }
@@ -101,6 +101,17 @@ static void see(game *g, const ferry_completion *c) {
     if ((c->flags & FERRY_BUFFER) != 0) {
         world_remember(g->world, &g->lent, c->buffer);
     }
+}
+
+static void see(game *g, const ferry_completion *c) {
+    /* What a thief has released may be gone: then the children are not looked at. */
+    ledger_completed(&g->descriptors, c, g->excused);
+    if (g->excused) {
+        return;
+    }
+    referee_note_completion(g->judge, c);
+    family_visit(c, keep, g);
+    keep(c, g);
 }
 
 static void on_completion(const ferry_completion *c, void *user_data) {
@@ -217,6 +228,7 @@ static void submit(game *g) {
     MUST(accepted == 0 || (!q->gone && !g->asked_to_stop));
     for (size_t i = 0; i < count; i++) {
         if (i < accepted) {
+            ledger_accepted(&g->descriptors, &made[i]);
             world_remember(g->world, &g->world->ops, ops[i]);
         } else {
             hostile_refused(&made[i]);
@@ -767,7 +779,7 @@ void program_play(world *w, source *s) {
     world_reset(w);
     g->world = w;
     g->source = s;
-    size_t descriptors = count_descriptors();
+    ledger_open(&g->descriptors);
     for (size_t i = 0; i < PEERS; i++) {
         g->peers[i] = -1;
     }
@@ -783,6 +795,6 @@ void program_play(world *w, source *s) {
     close_peers(g);
     MUST(atomic_load(&g->allocator.blocks) == 0 && atomic_load(&g->allocator.wrong_frees) == 0);
     MUST(world_windows_intact(w));
-    MUST(count_descriptors() == descriptors);
+    MUST(ledger_close(&g->descriptors));
     free(g);
 }

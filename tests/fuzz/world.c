@@ -3,6 +3,7 @@
 #include "check.h"
 #include "peer.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -178,6 +179,7 @@ static void make_paths(world *w) {
     char long_name[4200] = "";
     memset(long_name, 'x', sizeof long_name - 1);
     w->readable_paths[READABLE_PATHS - 2] = strdup(long_name);
+    w->long_name = w->readable_paths[READABLE_PATHS - 2];
     long_name[256] = '\0';
     w->readable_paths[READABLE_PATHS - 1] = joined(w->folder, long_name);
     static const char *const names[SCRATCH_PATHS] = {"a", "b", "c", "a/d", "a/d/e", "."};
@@ -215,9 +217,27 @@ void world_open_fifo(world *w) {
     }
 }
 
+static int spare_listener(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 &&
+        (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 4) != 0)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 int world_spare_descriptor(source *s) {
     int ends[2];
-    uint32_t choice = source_below(s, 4);
+    uint32_t choice = source_below(s, 6);
+    if (choice == 4) {
+        return spare_listener();
+    }
+    if (choice == 5) {
+        return open("/dev/null", O_RDWR | O_CLOEXEC);
+    }
     int made = choice < 2 ? pipe2(ends, O_CLOEXEC)
                           : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
     if (made != 0) {

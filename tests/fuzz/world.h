@@ -58,6 +58,7 @@ typedef struct world {
     char *readable_paths[READABLE_PATHS];
     char *scratch_paths[SCRATCH_PATHS];
     bool scratch_used;
+    char *long_name; /* Longer than any path or name may be. */
 
     uint16_t ports[PORT_PLACES]; /* On the loopback, all this process's; 0 = none. */
     size_t port_next;
@@ -97,7 +98,8 @@ const char *world_path(world *w, source *s);
 /** A path below the scratch folder, for operations that write, rename or remove. */
 const char *world_scratch_path(world *w, source *s);
 
-/** An end of a pipe or of a socket pair, made for being given away; -1 if there is none to be had. */
+/** An end of a pipe or of a socket pair, a listener or a device, made for being given away; -1 if
+ * there is none to be had. */
 int world_spare_descriptor(source *s);
 
 /** Let whatever hangs in opening the FIFO come back. */
