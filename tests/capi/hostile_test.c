@@ -88,12 +88,7 @@ static void keep_or_release(siege *s, ferry_buffer buffer) {
 
 static void keep(const ferry_completion *c, void *argument) {
     siege *s = argument;
-    if (c->opcode != FERRY_OP_POST) {
-        world_remember(s->world, &s->world->handles, c->handle);
-    }
-    if (c->opcode == FERRY_OP_TCP_LISTEN && c->status == FERRY_OK) {
-        world_remember_port(s->world, (uint16_t)c->result);
-    }
+    world_learn(s->world, c);
     if ((c->flags & FERRY_BUFFER) != 0) {
         keep_or_release(s, c->buffer);
     }

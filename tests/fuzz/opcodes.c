@@ -550,10 +550,28 @@ static void fill_word(const maker *m, ferry_request *request, size_t at) {
 
 /* --- The whole record ---------------------------------------------------------------------- */
 
-static uint16_t some_opcode(source *s) {
+/* One of the rows that open something of these kinds, or of those that work on it. */
+static const opcode_row *some_row(source *s, uint8_t opens, uint8_t targets) {
+    const opcode_row *fitting[ROWS];
+    uint32_t count = 0;
+    for (size_t i = 0; i < ROWS; i++) {
+        const opcode_row *row = &rows[i];
+        if ((row->targets & targets) != 0 || ((row->opens & opens) != 0 && row->targets == 0)) {
+            fitting[count++] = row;
+        }
+    }
+    return count == 0 ? &rows[0] : fitting[source_below(s, count)];
+}
+
+static uint16_t some_opcode(world *w, source *s) {
     uint32_t choice = (uint32_t)source_take(s, 1);
     if (choice < 12) {
         return (uint16_t)(FERRY_OP_CHAIN + choice % 4);
+    }
+    if (choice < 100) {
+        /* Something for a handle that there is. */
+        uint8_t kind = (uint8_t)(1 << (world_pick(w, &w->handles, s) >> 59) & ANY_HANDLE);
+        return some_row(s, kind == 0 ? ANY_HANDLE : 0, kind)->opcode;
     }
     if (choice < 248) {
         return rows[choice % ROWS].opcode;
@@ -604,12 +622,22 @@ static void spoil(const opcode_row *row, ferry_request *request, world *w, sourc
     }
 }
 
-static void fill_by_row(const maker *m, ferry_request *request, uint32_t shape) {
+/* Where there is nothing yet to work on, it is better to open it. */
+static void find_target(maker *m, ferry_request *request) {
+    if (m->row->targets == 0) {
+        return;
+    }
+    request->target = some_handle(m, m->row->targets);
+    if (request->target == FERRY_NONE && !source_once_in(m->source, 8)) {
+        m->row = some_row(m->source, m->row->targets, 0);
+        request->opcode = m->row->opcode;
+    }
+}
+
+static void fill_by_row(maker *m, ferry_request *request, uint32_t shape) {
+    find_target(m, request);
     const opcode_row *row = m->row;
     request->flags = row->flags & (uint32_t)source_take(m->source, 1);
-    if (row->targets != 0) {
-        request->target = some_handle(m, row->targets);
-    }
     for (size_t i = 0; i < 10; i++) {
         fill_word(m, request, i);
     }
@@ -632,12 +660,12 @@ static void fill_by_row(const maker *m, ferry_request *request, uint32_t shape) 
 static void prepare(ferry_request *request, hostile_request *made, world *w, source *s,
                     const family *around) {
     memset(request, 0, sizeof *request);
-    request->opcode = some_opcode(s);
-    const opcode_row *row = row_of(request->opcode);
-    const maker m = {.made = made, .world = w, .source = s, .family = around, .row = row};
+    request->opcode = some_opcode(w, s);
+    maker m = {.made = made, .world = w, .source = s, .family = around};
+    m.row = row_of(request->opcode);
     uint32_t shape = (uint32_t)source_take(s, 1);
     request->tag = source_take(s, 1);
-    if (row != NULL) {
+    if (m.row != NULL) {
         fill_by_row(&m, request, shape);
     } else {
         request->target = some_handle(&m, ANY_HANDLE);
@@ -649,7 +677,7 @@ static void prepare(ferry_request *request, hostile_request *made, world *w, sou
         request->deadline_ns = source_number(s);
     }
     if (source_once_in(s, around == NULL ? 8 : 64)) {
-        spoil(row, request, w, s);
+        spoil(m.row, request, w, s);
     }
     made->releases += request->opcode == FERRY_OP_DESCRIPTOR_RELEASE ? 1 : 0;
 }

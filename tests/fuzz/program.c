@@ -92,12 +92,7 @@ static void release(game *g, ferry_buffer buffer) {
 
 static void keep(const ferry_completion *c, void *argument) {
     game *g = argument;
-    if (c->opcode != FERRY_OP_POST) {
-        world_remember(g->world, &g->world->handles, c->handle);
-    }
-    if (c->opcode == FERRY_OP_TCP_LISTEN && c->status == FERRY_OK) {
-        world_remember_port(g->world, (uint16_t)c->result);
-    }
+    world_learn(g->world, c);
     if ((c->flags & FERRY_BUFFER) != 0) {
         world_remember(g->world, &g->lent, c->buffer);
     }

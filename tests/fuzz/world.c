@@ -41,7 +41,13 @@ uint64_t world_pick(world *w, const pool *p, source *s) {
     return id;
 }
 
-void world_remember_port(world *w, uint16_t port) {
+/* Closed ones are not made the youngest once more. */
+static bool is_over(const ferry_completion *c) {
+    return c->opcode == FERRY_OP_HANDLE_CLOSE || c->opcode == FERRY_OP_DESCRIPTOR_RELEASE ||
+           c->status == FERRY_E_STALE || c->status == FERRY_E_CLOSED;
+}
+
+static void remember_port(world *w, uint16_t port) {
     pthread_mutex_lock(&w->lock);
     /* The first two are the plain sockets'. */
     w->ports[2 + w->port_next] = port;
@@ -49,10 +55,20 @@ void world_remember_port(world *w, uint16_t port) {
     pthread_mutex_unlock(&w->lock);
 }
 
+void world_learn(world *w, const ferry_completion *c) {
+    if (c->opcode != FERRY_OP_POST && !is_over(c)) {
+        world_remember(w, &w->handles, c->handle);
+    }
+    if (c->opcode == FERRY_OP_TCP_LISTEN && c->status == FERRY_OK) {
+        remember_port(w, (uint16_t)c->result);
+    }
+}
+
 uint16_t world_pick_port(world *w, source *s) {
     uint32_t choice = source_below(s, PORT_PLACES);
     pthread_mutex_lock(&w->lock);
     uint16_t port = w->ports[choice];
+    port = port == 0 && choice % 2 == 0 ? w->ports[0] : port;
     pthread_mutex_unlock(&w->lock);
     return port;
 }

@@ -79,8 +79,10 @@ void world_remember(world *w, pool *p, uint64_t id);
 /** One of those remembered, FERRY_NONE if there are none. */
 uint64_t world_pick(world *w, const pool *p, source *s);
 
-/** Remember a port of this process's. */
-void world_remember_port(world *w, uint16_t port);
+/** Remember what a completion tells of: a handle, a port of this process's; any thread. */
+void world_learn(world *w, const ferry_completion *c);
+
+/** A port of this process's, or none. */
 uint16_t world_pick_port(world *w, source *s);
 
 /** An id of no use: another engine's, another kind's, or one with a field changed. */
