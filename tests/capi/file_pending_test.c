@@ -363,6 +363,30 @@ static void nobody_reads_any_more(void **state) {
     file_expect(&done, FERRY_E_BROKEN_PIPE, EPIPE, 0);
 }
 
+/* The one worker hangs, so the copy has not begun; the engine must know that it never comes back. */
+static void a_copy_that_has_not_begun_ends_at_once(void **state) {
+    ferry_engine_options one = {.workers_max = 1};
+    fixture *f = fixture_open_with(state, &one, NULL);
+    char *fifo = fixture_fifo(f, "fifo");
+    ferry_handle from = file_open(f, fixture_file(f, "file", 100), READ);
+    ferry_handle to;
+    do {
+        to = file_open(f, fixture_path(f, "copy"), WRITE | FERRY_OPEN_CREATE);
+    } while (((from ^ to) >> 44 & 63) != 0); /* On the same shard. */
+    ferry_op hanging = start_open(f, fifo, 0);
+    assert_true(fixture_wait_until_stuck(f, hanging));
+    ferry_request request;
+    ferry_prepare_handle_copy(&request, from, to, UINT64_MAX, 0, 0);
+    ferry_op op = fixture_submit(f, &request);
+    fixture_turn(f, MS);
+    fixture_cancel(f, op);
+    ferry_completion done = fixture_final(f, op);
+    assert_status(done.status, FERRY_E_CANCELED);
+    assert_int_equal(done.result, 0);
+    fixture_open_fifo(fifo);
+    fixture_final(f, hanging);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(a_hanging_open_ends_at_once),
@@ -379,6 +403,7 @@ int main(void) {
         ON_EACH_SHARDS(a_fifo_gives_what_it_has),
         ON_EACH_SHARDS(all_is_written_where_little_fits),
         ON_EACH_SHARDS(nobody_reads_any_more),
+        ON_EACH_SHARDS(a_copy_that_has_not_begun_ends_at_once),
     };
     return RUN_SUITE(tests);
 }

@@ -339,8 +339,11 @@ void UvDriver::start_transfer(Transfer &transfer) noexcept {
 void UvDriver::cancel_transfer(Transfer &transfer) noexcept {
     auto &job = *static_cast<TransferJob *>(transfer.job);
     job.stop.store(true, std::memory_order_relaxed);
-    if (job.at_worker && !environment_.workers.withdraw(&job))
-        return; // It comes back soon.
+    if (job.at_worker) {
+        if (!environment_.workers.withdraw(&job))
+            return; // It comes back soon.
+        --jobs_;
+    }
     end_transfer(job, {.status = FERRY_E_CANCELED});
 }
 
