@@ -1,5 +1,5 @@
 /* Requests made of requests: what each composition does, and what it does when it is cut short. */
-#include "fixture.h"
+#include "steps.h"
 
 #include <string.h>
 
@@ -116,6 +116,62 @@ static void a_failed_chain_closes_what_it_opened(void **state) {
     assert_true(peer_sees_end(peer));
 }
 
+/* Two connections open, one per chain: each send goes to the one of the chain that it names. */
+static void a_child_handle_names_its_level(void **state) {
+    fixture *f = fixture_open(state);
+    uint16_t ports[2];
+    int listeners[2];
+    ferry_request inner[4];
+    ferry_request chain;
+    ferry_request outer[3];
+    ferry_request request;
+    for (int i = 0; i < 2; i++) {
+        listeners[i] = fixture_keep(f, peer_listen(&ports[i]));
+    }
+    ferry_address near = loopback(ports[0]);
+    ferry_address far = loopback(ports[1]);
+    ferry_prepare_tcp_connect(&inner[0], &near);
+    ferry_prepare_stream_send(&inner[1], ferry_child_handle(0, 0), "near", 4);
+    ferry_prepare_stream_send(&inner[2], ferry_child_handle(0, 1), "far ", 4);
+    ferry_prepare_handle_close(&inner[3], ferry_child_handle(0, 0));
+    ferry_prepare_chain(&chain, inner, 4);
+    ferry_prepare_tcp_connect(&outer[0], &far);
+    /* What is no chain is no level. */
+    ferry_prepare_all(&outer[1], &chain, 1);
+    ferry_prepare_handle_close(&outer[2], ferry_child_handle(0, 0));
+    ferry_prepare_chain(&request, outer, 3);
+    ferry_completion whole = fixture_do(f, &request);
+    assert_status(whole.status, FERRY_OK);
+    fixture_release(f, &whole);
+    assert_info(f, handles_open, 0);
+    for (int i = 0; i < 2; i++) {
+        char got[4];
+        int peer = fixture_keep(f, peer_accept(listeners[i]));
+        peer_receive(peer, got, 4);
+        assert_memory_equal(got, i == 0 ? "near" : "far ", 4);
+        assert_true(peer_sees_end(peer));
+    }
+}
+
+/* Its delay and its deadline, both: what went before costs it nothing. */
+static void a_childs_time_begins_with_its_start(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_request steps[3];
+    ferry_request request;
+    timer_after(&steps[0], 20 * MS, 0);
+    timer_after(&steps[1], 20 * MS, 1);
+    timer_after(&steps[2], HOUR, 2);
+    steps[2].deadline_ns = 40 * MS;
+    ferry_prepare_chain(&request, steps, 3);
+    uint64_t begin = now_ns();
+    ferry_completion whole = fixture_do(f, &request);
+    assert_true(now_ns() - begin >= 80 * MS);
+    assert_status(whole.status, FERRY_E_TIMED_OUT);
+    assert_status(child(&whole, 1)->status, FERRY_OK);
+    assert_status(child(&whole, 2)->status, FERRY_E_TIMED_OUT);
+    fixture_release(f, &whole);
+}
+
 static void all_wait_for_the_last(void **state) {
     fixture *f = fixture_open(state);
     ferry_request steps[3];
@@ -150,6 +206,68 @@ static void a_race_ends_with_the_first(void **state) {
     assert_status(child(&whole, 2)->status, FERRY_E_CANCELED);
     assert_int_equal(child(&whole, 2)->flags, FERRY_REUSABLE);
     fixture_release(f, &whole);
+}
+
+/* The loser has opened a connection, and said so to its peer, before the winner wins. */
+static void a_race_closes_what_a_loser_opened(void **state) {
+    fixture *f = fixture_open(state);
+    uint16_t port;
+    int listener = fixture_keep(f, peer_listen(&port));
+    ferry_address address = loopback(port);
+    int winning;
+    ferry_handle stream = fixture_stream(f, &winning);
+    ferry_request greeting[2];
+    ferry_request losing[2];
+    ferry_request steps[2];
+    ferry_request request;
+    ferry_prepare_tcp_connect(&greeting[0], &address);
+    ferry_prepare_stream_send(&greeting[1], ferry_child_handle(0, 0), "x", 1);
+    ferry_prepare_chain(&losing[0], greeting, 2);
+    timer_after(&losing[1], HOUR, 0);
+    ferry_prepare_all(&steps[0], losing, 2);
+    ferry_prepare_stream_receive(&steps[1], stream, fixture_memory(f, 8), 8);
+    ferry_prepare_race(&request, steps, 2);
+    ferry_op op = fixture_submit(f, &request);
+    fixture_until_readable(f, listener);
+    int peer = fixture_keep(f, peer_accept(listener));
+    fixture_until_readable(f, peer);
+    char got;
+    peer_receive(peer, &got, 1);
+    peer_send(winning, "y", 1);
+    ferry_completion whole = fixture_final(f, op);
+    assert_status(whole.status, FERRY_OK);
+    assert_int_equal(child(&whole, 1)->flags & FERRY_WINNER, FERRY_WINNER);
+    const ferry_completion *greeted = child(child(&whole, 0), 0);
+    assert_status(child(greeted, 0)->status, FERRY_OK);
+    assert_int_equal(child(greeted, 0)->handle, FERRY_NONE);
+    fixture_release(f, &whole);
+    assert_info(f, handles_open, 1);
+    fixture_until_readable(f, peer);
+    assert_true(peer_sees_end(peer));
+}
+
+/* A tree with lent buffers on every level, dispatched or called inline without a callback. */
+static void what_nobody_is_told_of_is_given_back(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_queue *called = make_queue(f, FERRY_QUEUE_INLINE, 0);
+    const char *file = fixture_file(f, "file", 1000);
+    ferry_request leaves[2];
+    ferry_request branches[2];
+    ferry_request request;
+    ferry_prepare_file_load(&leaves[0], file, 0);
+    ferry_prepare_file_load(&leaves[1], file, 0);
+    ferry_prepare_chain(&branches[0], leaves, 2);
+    ferry_prepare_file_load(&branches[1], file, 0);
+    ferry_prepare_all(&request, branches, 2);
+    /* Both past the referee, who cannot see what is dropped. */
+    assert_status(ferry_queue_submit(called, &request, 1, NULL, NULL), FERRY_OK);
+    assert_status(ferry_queue_submit(f->queue, &request, 1, NULL, NULL), FERRY_OK);
+    while (ferry_queue_dispatch(f->queue, 0, 0) == 0) {
+        assert_status(ferry_engine_run(f->engine, MS, 0, NULL), FERRY_OK);
+    }
+    assert_info(f, ops_in_flight, 0);
+    assert_info(f, buffers_lent, 0);
+    assert_info(f, buffer_bytes_lent, 0);
 }
 
 static void a_retry_ends_with_the_last_attempt(void **state) {
@@ -327,8 +445,12 @@ int main(void) {
         ON_EVERY_DRIVE(a_chain_stops_at_the_first_failure),
         ON_EVERY_DRIVE(a_handle_is_passed_on),
         ON_EACH_SHARDS(a_failed_chain_closes_what_it_opened),
+        ON_EVERY_DRIVE(a_child_handle_names_its_level),
+        ON_EVERY_DRIVE(a_childs_time_begins_with_its_start),
         ON_EVERY_DRIVE(all_wait_for_the_last),
         ON_EVERY_DRIVE(a_race_ends_with_the_first),
+        ON_EACH_SHARDS(a_race_closes_what_a_loser_opened),
+        ON_HOST(what_nobody_is_told_of_is_given_back),
         ON_EACH_SHARDS(a_retry_ends_with_the_last_attempt),
         ON_EVERY_DRIVE(a_tree_is_cut_short_as_a_whole),
         ON_EVERY_DRIVE(children_go_to_their_targets),
