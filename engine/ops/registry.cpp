@@ -157,10 +157,13 @@ struct Table {
                                             .targets = kStream | kListener,
                                             .words = 1,
                                             .check = check_socket_address};
-        entries[FERRY_OP_DESCRIPTOR_ADOPT] = {
-            .start = descriptor_adopt, .words = 2, .opens = true, .check = check_adopt};
-        entries[FERRY_OP_DESCRIPTOR_RELEASE] = {.start = descriptor_release,
-                                                .targets = kStream | kListener | kFile};
+        entries[FERRY_OP_DESCRIPTOR_ADOPT] = {.start = descriptor_adopt,
+                                              .words = 2,
+                                              .opens = true,
+                                              .once = true,
+                                              .check = check_adopt};
+        entries[FERRY_OP_DESCRIPTOR_RELEASE] = {
+            .start = descriptor_release, .targets = kStream | kListener | kFile, .once = true};
         entries[FERRY_OP_HANDLE_COPY] = {.start = handle_copy,
                                          .targets = kStream | kFile,
                                          .words = 4,

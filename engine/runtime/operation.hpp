@@ -50,6 +50,7 @@ struct OpSpec {
     uint32_t words = 0;      // Parameter words in use; those behind must be zero.
     bool timed = false;      // words[0] is a time from submit on, to be made absolute.
     bool opens = false;      // Success brings a new handle.
+    bool once = false;       // What it does cannot be done again or undone: not below a retry.
     bool group = false;      // A composition: words[0] points to its children.
     int8_t handle_word = -1; // A parameter word that is a handle, too, of handle_targets' kinds.
     uint32_t handle_targets = 0; // As targets.

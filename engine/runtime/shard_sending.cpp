@@ -35,8 +35,6 @@ void Shard::flush() noexcept {
         let_go(*socket);
         if (spent())
             return;
-        if (spent())
-            return;
     }
 }
 

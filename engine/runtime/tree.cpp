@@ -47,9 +47,18 @@ ferry_status TreeDraft::gather_children(const ferry_request &group, uint8_t pare
         parent_[count_] = parent;
         position_[count_] = static_cast<uint8_t>(i);
         depth_[count_] = static_cast<uint8_t>(depth);
+        if (operations[node.opcode].once && below_retry(count_))
+            return FERRY_E_INVALID;
         ++count_;
     }
     return FERRY_OK;
+}
+
+bool TreeDraft::below_retry(uint32_t index) const noexcept {
+    uint8_t at = parent_[index];
+    while (at != kRoot && nodes_[at].opcode != FERRY_OP_RETRY)
+        at = parent_[at];
+    return at != kRoot || root_opcode_ == FERRY_OP_RETRY;
 }
 
 ferry_status TreeDraft::gather(const ferry_request &root, const OpTable &operations) noexcept {

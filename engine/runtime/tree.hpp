@@ -135,6 +135,8 @@ class TreeDraft {
   private:
     static constexpr uint8_t kRoot = 0xff;
 
+    bool below_retry(uint32_t index) const noexcept;
+
     ferry_status gather_children(const ferry_request &group, uint8_t parent,
                                  const OpTable &operations) noexcept;
 

@@ -416,6 +416,17 @@ static void what_is_wrong_is_refused(void **state) {
     assert_status(fixture_fate(f, &request), FERRY_E_BAD_HANDLE);
     ferry_prepare_retry(&request, NULL, 1, 0, 0);
     assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
+    /* A descriptor that changes its owner does so once. */
+    ferry_prepare_descriptor_adopt(&steps[0], 1 << 20, FERRY_DESCRIPTOR_STREAM);
+    ferry_prepare_chain(&steps[1], steps, 1);
+    ferry_prepare_retry(&request, &steps[1], 1, 0, 0);
+    assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
+    ferry_prepare_retry(&steps[1], &steps[0], 1, 0, 0);
+    ferry_prepare_all(&request, &steps[1], 1);
+    assert_status(fixture_fate(f, &request), FERRY_E_INVALID);
+    ferry_prepare_all(&request, &steps[0], 1);
+    assert_status(fixture_fate(f, &request), FERRY_E_INVALID); /* No such descriptor. */
+    ferry_prepare_nop(&steps[0]);
     assert_int_equal(ferry_child_handle(FERRY_CHILDREN_MAX, 0), FERRY_NONE);
     assert_int_equal(ferry_child_handle(0, FERRY_DEPTH_MAX), FERRY_NONE);
 }

@@ -94,7 +94,8 @@ FERRY_API void ferry_prepare_race(ferry_request *request, const ferry_request *c
  * Describe a request that is tried again when it fails, after a delay that doubles each time.
  *
  * @param[out] request       Record to fill; every byte is written. NULL is ignored. @borrowed
- * @param[in]  child         The request; NULL makes it FERRY_E_INVALID at submit. @borrowed
+ * @param[in]  child         The request; NULL makes it FERRY_E_INVALID at submit, as does adopting or
+ *                           releasing a descriptor anywhere in it. @borrowed
  * @param[in]  attempts_max  How often at most; 0 = until it succeeds.
  * @param[in]  delay_ns      Before the second attempt.
  * @param[in]  delay_max_ns  The delay grows no further; 0 = no limit.
