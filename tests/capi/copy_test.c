@@ -486,6 +486,33 @@ static void a_reset_fails_it(void **state) {
     }
 }
 
+/* No worker had come to it: it is taken back as if it had never been asked for. */
+static void one_that_no_worker_began_is_taken_back(void **state) {
+    ferry_engine_options one = {.workers_max = 1};
+    fixture *f = fixture_open_with(state, &one, NULL);
+    const char *path = fixture_path(f, "copy");
+    ferry_handle from = adopt_file(f, open(fixture_file(f, "file", SOME), O_RDONLY | O_CLOEXEC));
+    ferry_handle to =
+        adopt_file_beside(f, from, open(path, O_WRONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    ferry_request request;
+    ferry_prepare_file_load(&request, fixture_fifo(f, "fifo"), 0);
+    ferry_op stuck = fixture_submit(f, &request);
+    assert_true(fixture_wait_until_stuck(f, stuck));
+    for (int i = 0; i < 3; i++) {
+        ferry_op op = start(f, from, to, UINT64_MAX, 0, 0);
+        fixture_turn(f, MS);
+        fixture_cancel(f, op);
+        ferry_completion ended = fixture_final(f, op);
+        assert_status(ended.status, FERRY_E_CANCELED);
+        assert_int_equal(ended.result, 0);
+        assert_int_equal(ended.flags, FERRY_REUSABLE);
+    }
+    fixture_open_fifo(fixture_path(f, "fifo"));
+    fixture_final(f, stuck);
+    expect_copied(f, start(f, from, to, UINT64_MAX, 0, 0), SOME);
+    fixture_shutdown(f); /* It counts the jobs that were handed to workers. */
+}
+
 static void bad_requests_are_refused(void **state) {
     fixture *f = fixture_open(state);
     int peer;
@@ -536,6 +563,7 @@ int main(void) {
         ON_EACH_SHARDS(a_stuck_one_tells_its_bytes),
         ON_EACH_SHARDS(a_stuck_pair_tells_its_bytes),
         ON_EACH_SHARDS(a_reset_fails_it),
+        ON_EACH_SHARDS(one_that_no_worker_began_is_taken_back),
         ON_EACH_SHARDS(bad_requests_are_refused),
     };
     return RUN_SUITE(tests);
