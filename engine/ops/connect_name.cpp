@@ -57,8 +57,11 @@ bool Attempts::prepare(const ferry_address *addresses, size_t count) noexcept {
     return true;
 }
 
+// Shutdown, or a host that guessed its handle, may have closed it already.
 void close_stream(Shard &shard, uint64_t handle) {
-    shard.close(*shard.handles().slot(Id{handle}), nullptr);
+    HandleSlot *slot;
+    if (shard.look_up(handle, &slot) == FERRY_OK)
+        shard.close(*slot, nullptr);
 }
 
 } // namespace

@@ -664,6 +664,32 @@ static void with_a_budget_that_is_always_used_up(void **state) {
     }
 }
 
+/* Shutdown may have closed what the attempts connected to before the whole hears of them. */
+static void shutdown_between_attempts_and_whole(void **state) {
+    fixture *f = fixture_open(state);
+    int fds[LISTENERS_MAX];
+    uint16_t port = bind_hosts(f, fds, LISTENERS_MAX);
+    ferry_address hosts[LISTENERS_MAX];
+    for (size_t i = 0; i < LISTENERS_MAX; i++) {
+        make_good(fds[i]);
+        hosts[i] = host((uint8_t)(2 + i));
+    }
+    resolver_teach("all.test", hosts, LISTENERS_MAX);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    ferry_op op = start(f, "all.test", port, 1, 0);
+    /* One step in each run, and events are gathered before any operation goes on. */
+    while (fixture_info(f).handles_open < 2) {
+        assert_false(fixture_has(f, op));
+        assert_status(ferry_engine_run(f->engine, 0, 1, NULL), FERRY_OK);
+        sleep_ns(MS);
+        fixture_collect(f);
+    }
+    assert_false(fixture_has(f, op));
+    fixture_shutdown(f);
+    fixture_final(f, op);
+    assert_int_equal(fixture_info(f).handles_open, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         RESOLVER_ON_EVERY_DRIVE(a_literal_address),
@@ -694,6 +720,7 @@ int main(void) {
         RESOLVER_ON_EACH_SHARDS(canceled_after_its_end),
         RESOLVER_ON_EACH_SHARDS(as_a_child),
         RESOLVER_ON(with_a_budget_that_is_always_used_up, host),
+        RESOLVER_ON(shutdown_between_attempts_and_whole, host),
     };
     return RUN_SUITE(tests);
 }
