@@ -46,10 +46,15 @@ Shard::Shard(Engine &engine, uint32_t index)
       trace_(engine.options().trace), trace_user_data_(engine.options().trace_user_data) {}
 
 Shard::~Shard() {
-    // Of operations that never end, in a fork's child.
+    // Of operations that never end, or never begin, in a fork's child.
     for (uint32_t i = 0; ops_ != nullptr && i < intake_.made(); ++i) {
         if (ops_[i].live)
-            free_copy(ops_[i]);
+            free_copy(ops_[i].opcode, ops_[i].copy, ops_[i].params);
+    }
+    uint64_t id;
+    while (InboxEntry *entry = driver_ != nullptr ? intake_.front(&id) : nullptr) {
+        free_copy(entry->request.opcode, entry->request.reserved, entry->request.params);
+        intake_.pop();
     }
     if (driver_ != nullptr)
         driver_->dispose();
@@ -656,10 +661,10 @@ bool Shard::emit(Op *op, const Ending &what) noexcept {
     return true;
 }
 
-void Shard::free_copy(Op &op) noexcept {
-    if (op.copy == kCopyOwned)
-        engine_.allocator().free(reinterpret_cast<void *>(op.params.words[0]),
-                                 op.params.words[spec(op).words]);
+void Shard::free_copy(uint16_t opcode, uint16_t copy, const decltype(Op::params) &params) noexcept {
+    if (copy == kCopyOwned)
+        engine_.allocator().free(reinterpret_cast<void *>(params.words[0]),
+                                 params.words[engine_.operations()[opcode].words]);
 }
 
 void Shard::finish(Op *op, const Ending &how) noexcept {
@@ -669,7 +674,7 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     }
     if (op->linked())
         wheel_.remove(op);
-    free_copy(*op);
+    free_copy(op->opcode, op->copy, op->params);
     trace(FERRY_TRACE_END, op, &how);
     op->live = false;
     --active_;

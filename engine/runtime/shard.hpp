@@ -223,7 +223,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     bool finish_close(HandleSlot &slot) noexcept;
     void abandon(driver::Resource &resource) noexcept;
     const OpSpec &spec(const Op &op) const noexcept;
-    void free_copy(Op &op) noexcept;
+    void free_copy(uint16_t opcode, uint16_t copy, const decltype(Op::params) &params) noexcept;
     bool arrived() noexcept;
     bool unfinished() noexcept;
     void stop() noexcept;

@@ -263,9 +263,56 @@ static void a_fork_may_come_at_any_moment(void **state) {
     }
 }
 
+static int destroy_and_count(void *argument) {
+    const family *p = argument;
+    CHILD_CHECK(ferry_engine_destroy(p->f->engine) == FERRY_OK);
+    CHILD_CHECK(atomic_load(&p->allocator->blocks) == 0);
+    CHILD_CHECK(atomic_load(&p->allocator->wrong_frees) == 0);
+    return 0;
+}
+
+static void *submit_what_is_copied(void *argument) {
+    fixture *f = argument;
+    char bytes[500] = {0};
+    ferry_request steps[2];
+    ferry_request request;
+    ferry_prepare_timer(&steps[0], HOUR, 0);
+    ferry_prepare_file_load(&steps[1], fixture_path(f, "nowhere"), 0);
+    ferry_prepare_chain(&request, steps, 2);
+    fixture_submit(f, &request);
+    memset(bytes, 'x', sizeof bytes - 1);
+    ferry_prepare_file_load(&request, bytes, 0);
+    fixture_submit(f, &request);
+    return NULL;
+}
+
+/* What submit copied is the child's to free, wherever it lies: on the way in, or at work. */
+static void the_child_frees_what_was_copied(void **state) {
+    family p = {.f = NULL};
+    p.allocator = fixture_memory(*state, sizeof *p.allocator);
+    memset(p.allocator, 0, sizeof *p.allocator);
+    ferry_engine_options options = {0};
+    allocator_install(p.allocator, &options);
+    p.f = fixture_open_with(state, &options, NULL);
+    fixture_turn(p.f, 0); /* The engine is this thread's, and the other one submits by the inbox. */
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, submit_what_is_copied, p.f) == 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(run_in_child(destroy_and_count, &p), 0);
+        if (i == 1) {
+            assert_status(ferry_engine_run(p.f->engine, 0, 1, NULL), FERRY_OK);
+        } else {
+            fixture_turn(p.f, MS);
+        }
+        assert_int_equal(run_in_child(destroy_and_count, &p), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EACH_SHARDS(the_child_can_only_destroy),
+        TEST_ON(the_child_frees_what_was_copied, host),
         ON_EACH_SHARDS(a_child_may_ignore_the_engine),
         ON_EACH_SHARDS(a_fork_may_come_at_any_moment),
     };
