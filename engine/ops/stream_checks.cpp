@@ -117,9 +117,9 @@ ferry_status check_adopt(const ferry_request &request) {
                : FERRY_E_INVALID;
 }
 
-// An offset belongs to a file.
+// An offset belongs to a file. What a name stands for is looked at again when its child starts.
 static ferry_status check_offset(uint64_t handle, uint64_t offset) {
-    bool file = Id{handle}.kind() == Kind::file;
+    bool file = Id{handle}.kind() == Kind::file || Id{handle}.kind() == Kind::child;
     return offset <= (file ? uint64_t{INT64_MAX} : 0) ? FERRY_OK : FERRY_E_INVALID;
 }
 

@@ -42,6 +42,8 @@ class Submission {
     ferry_status check_children(const ferry_request &request, Shard **shard) noexcept;
     ferry_status check_child_handle(uint32_t index, ferry_handle handle, uint32_t targets,
                                     Shard **first) noexcept;
+    ferry_status check_other_handle(uint32_t index, const ferry_request &child,
+                                    Shard **first) noexcept;
     ferry_status check_target(const ferry_request &request, uint32_t targets,
                               Shard **shard) noexcept;
     ferry_status check_handle(ferry_handle handle, uint32_t targets, Shard **shard) noexcept;
@@ -140,8 +142,7 @@ ferry_status Submission::check_children(const ferry_request &request, Shard **sh
         else if (status == FERRY_OK && child.target != FERRY_NONE)
             status = FERRY_E_UNSUPPORTED;
         if (status == FERRY_OK && spec.handle_word >= 0)
-            status = check_child_handle(i, child.params.words[spec.handle_word],
-                                        spec.handle_targets, &first);
+            status = check_other_handle(i, child, &first);
     }
     if (first != nullptr)
         *shard = first;
@@ -159,6 +160,18 @@ ferry_status Submission::check_child_handle(uint32_t index, ferry_handle handle,
     if (status == FERRY_OK && *first == nullptr)
         *first = place;
     return status;
+}
+
+// The one beside the target. Where a name stands for one of the two, it is known when the child starts.
+ferry_status Submission::check_other_handle(uint32_t index, const ferry_request &child,
+                                            Shard **first) noexcept {
+    const OpSpec &spec = this->spec(child);
+    Id target{child.target};
+    Id other{child.params.words[spec.handle_word]};
+    ferry_status status = check_child_handle(index, other.value, spec.handle_targets, first);
+    if (status != FERRY_OK || target.kind() == Kind::child || other.kind() == Kind::child)
+        return status;
+    return target.shard() == other.shard() ? FERRY_OK : FERRY_E_WRONG_SHARD;
 }
 
 // Nothing of it must be changed on the way in.

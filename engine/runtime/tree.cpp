@@ -211,6 +211,7 @@ ferry_status Shard::settle_handles(Child &child, Shard **place) noexcept {
     uint32_t kinds[2] = {operation.targets, operation.handle_targets};
     if (operation.handle_word >= 0)
         words[1] = &child.params.words[operation.handle_word];
+    bool named = false;
     for (int i = 0; i < 2; ++i) {
         if (words[i] == nullptr || kinds[i] == 0 || Id{*words[i]}.kind() != Kind::child)
             continue;
@@ -220,6 +221,17 @@ ferry_status Shard::settle_handles(Child &child, Shard **place) noexcept {
             return FERRY_E_BAD_HANDLE;
         if ((kinds[i] & target_bit(id.kind())) == 0)
             return FERRY_E_WRONG_KIND;
+        named = true;
+    }
+    if (named && words[1] != nullptr) {
+        // What submit could not know of the two.
+        ferry_request request = child.request;
+        request.target = child.target;
+        request.params = child.params;
+        if (Id{*words[1]}.shard() != Id{child.target}.shard())
+            return FERRY_E_WRONG_SHARD;
+        if (ferry_status status = operation.check(request))
+            return status;
     }
     *place = child.target != FERRY_NONE ? &engine_.shard(Id{child.target}.shard()) : this;
     return FERRY_OK;

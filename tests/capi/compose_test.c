@@ -382,6 +382,81 @@ static void children_go_to_their_targets(void **state) {
     }
 }
 
+/* A copy's two ends must live on one shard, also where a name stands for one of them. */
+static void a_child_cannot_copy_between_shards(void **state) {
+    fixture *f = fixture_open(state);
+    uint16_t port;
+    int peer;
+    ferry_handle listener = fixture_listen(f, &port);
+    ferry_handle here = fixture_stream(f, &peer);
+    ferry_handle there;
+    ferry_request steps[2];
+    ferry_request request;
+    do {
+        there = fixture_stream(f, &peer);
+        ferry_prepare_handle_copy(&request, here, there, 1, 0, 0);
+    } while (fixture_try(f, &request, 1, NULL, NULL) != FERRY_E_WRONG_SHARD);
+    ferry_prepare_handle_copy(&steps[0], here, there, 1, 0, 0);
+    ferry_prepare_all(&request, steps, 1);
+    assert_status(fixture_try(f, &request, 1, NULL, NULL), FERRY_E_WRONG_SHARD);
+
+    int fitting = 0;
+    for (int i = 0; i < 4; i++) {
+        ferry_handle other = i % 2 == 0 ? here : there;
+        ferry_handle opened = ferry_child_handle(0, 0);
+        ferry_prepare_tcp_accept(&steps[0], listener);
+        steps[0].flags = 0; /* One connection. */
+        ferry_prepare_handle_copy(&steps[1], i < 2 ? opened : other, i < 2 ? other : opened, 0, 0,
+                                  0);
+        ferry_prepare_chain(&request, steps, 2);
+        ferry_op op = fixture_submit(f, &request);
+        fixture_keep(f, peer_connect(port));
+        ferry_completion whole = fixture_final(f, op);
+        fitting += whole.status == FERRY_OK;
+        if (whole.status != FERRY_OK) {
+            assert_status(whole.status, FERRY_E_WRONG_SHARD);
+            assert_status(child(&whole, 1)->status, FERRY_E_WRONG_SHARD);
+            assert_int_equal(child(&whole, 1)->flags, FERRY_REUSABLE);
+        }
+        fixture_release(f, &whole);
+    }
+    assert_int_equal(fitting, 2);
+}
+
+/* An offset fits a name that stands for a file, and no other. */
+static void a_copy_by_name_has_an_offset(void **state) {
+    fixture *f = fixture_open(state);
+    int peer;
+    uint16_t port;
+    int listener = fixture_keep(f, peer_listen(&port));
+    ferry_address address = loopback(port);
+    ferry_request steps[3];
+    ferry_request request;
+    char got[100];
+    ferry_prepare_file_open(&steps[0], fixture_file(f, "file", 1000), FERRY_OPEN_READ, 0);
+    ferry_prepare_tcp_connect(&steps[1], &address);
+    ferry_prepare_handle_copy(&steps[2], ferry_child_handle(0, 0), ferry_child_handle(1, 0), 100,
+                              500, 0);
+    ferry_prepare_chain(&request, steps, 3);
+    ferry_completion whole = fixture_do(f, &request);
+    assert_status(whole.status, FERRY_OK);
+    assert_int_equal(child(&whole, 2)->result, 100);
+    peer = fixture_keep(f, peer_accept(listener));
+    peer_receive(peer, got, sizeof got);
+    assert_true(pattern_matches(got, sizeof got, 500));
+    fixture_close_handle(f, child(&whole, 0)->handle);
+    fixture_close_handle(f, child(&whole, 1)->handle);
+    fixture_release(f, &whole);
+
+    ferry_prepare_handle_copy(&steps[2], ferry_child_handle(0, 0), ferry_child_handle(1, 0), 100, 0,
+                              500);
+    whole = fixture_do(f, &request);
+    assert_status(whole.status, FERRY_E_INVALID);
+    assert_status(child(&whole, 2)->status, FERRY_E_INVALID);
+    fixture_release(f, &whole);
+    assert_info(f, handles_open, 0);
+}
+
 static void what_is_wrong_is_refused(void **state) {
     fixture *f = fixture_open(state);
     ferry_request steps[70];
@@ -466,6 +541,8 @@ int main(void) {
         ON_EVERY_DRIVE(a_tree_is_cut_short_as_a_whole),
         ON_EVERY_DRIVE(children_go_to_their_targets),
         ON_EACH_SHARDS(what_is_wrong_is_refused),
+        ON_EVERY_DRIVE(a_copy_by_name_has_an_offset),
+        TEST_ON(a_child_cannot_copy_between_shards, two),
         ON_EACH_SHARDS(depth_is_bounded),
     };
     return RUN_SUITE(tests);
