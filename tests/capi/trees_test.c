@@ -19,6 +19,7 @@ typedef struct world {
     uint16_t port;
     ferry_handle streams[STREAMS];
     int peers[STREAMS];
+    ferry_handle channel;
     const char *file;
     char *buffers;
 } world;
@@ -41,10 +42,15 @@ static uint64_t below(world *w, uint64_t bound) {
     return next_random(w) % bound;
 }
 
-/* An earlier child of a chain that opens a connection; FERRY_NONE if there is none. */
+static bool opens_something(uint16_t opcode) {
+    return opcode == FERRY_OP_TCP_CONNECT || opcode == FERRY_OP_TCP_CONNECT_NAME ||
+           opcode == FERRY_OP_FILE_OPEN;
+}
+
+/* An earlier child of a chain that opens a connection or a file; FERRY_NONE if there is none. */
 static ferry_handle opened_before(const ferry_request *leaf, uint32_t place) {
     for (uint32_t i = 0; i < place; i++) {
-        if (leaf[(int)i - (int)place].opcode == FERRY_OP_TCP_CONNECT) {
+        if (opens_something(leaf[(int)i - (int)place].opcode)) {
             return ferry_child_handle(i, 0);
         }
     }
@@ -55,7 +61,8 @@ static void make_leaf(world *w, ferry_request *leaf, uint32_t place, bool in_cha
     ferry_handle opened = in_chain ? opened_before(leaf, place) : FERRY_NONE;
     ferry_address address = loopback(w->port);
     uint64_t stream = below(w, STREAMS);
-    switch (below(w, 10)) {
+    char *buffer = w->buffers + stream * BUFFER_SIZE;
+    switch (below(w, 18)) {
     case 0:
     case 1:
         ferry_prepare_nop(leaf);
@@ -72,11 +79,39 @@ static void make_leaf(world *w, ferry_request *leaf, uint32_t place, bool in_cha
         ferry_prepare_file_load(leaf, "/nowhere/at/all", 0);
         break;
     case 7:
-        ferry_prepare_stream_receive(leaf, w->streams[stream], w->buffers + stream * BUFFER_SIZE,
-                                     BUFFER_SIZE);
+        ferry_prepare_stream_receive(leaf, w->streams[stream], buffer, BUFFER_SIZE);
         break;
     case 8:
+        ferry_prepare_stream_receive_until(leaf, w->streams[stream], buffer, BUFFER_SIZE, "y", 1);
+        break;
+    case 9:
+    case 10:
         ferry_prepare_tcp_connect(leaf, &address);
+        break;
+    case 11:
+        ferry_prepare_tcp_connect_name(leaf, "127.0.0.1", w->port);
+        break;
+    case 12:
+        ferry_prepare_file_open(leaf, w->file, FERRY_OPEN_READ, 0);
+        break;
+    case 13:
+        ferry_prepare_path_stat(leaf, w->file, false);
+        break;
+    case 14:
+        ferry_prepare_channel_send(leaf, w->channel, 1, 2);
+        break;
+    case 15:
+        ferry_prepare_channel_receive(leaf, w->channel);
+        leaf->flags = 0;
+        break;
+    case 16:
+        if (opened != FERRY_NONE && below(w, 2) == 0) {
+            ferry_prepare_handle_copy(leaf, w->streams[stream], opened, 2 + below(w, 3), 0, 0);
+        } else if (opened != FERRY_NONE) {
+            ferry_prepare_handle_copy(leaf, opened, w->streams[stream], UINT64_MAX, 0, 0);
+        } else {
+            ferry_prepare_nop(leaf);
+        }
         break;
     default:
         if (opened != FERRY_NONE) {
@@ -135,7 +170,7 @@ static void make_node(world *w, sapling *s, ferry_request *node, size_t depth, u
 }
 
 static bool opens(const ferry_completion *c) {
-    return c->status == FERRY_OK && c->opcode == FERRY_OP_TCP_CONNECT && c->handle != FERRY_NONE;
+    return c->status == FERRY_OK && opens_something(c->opcode) && c->handle != FERRY_NONE;
 }
 
 /* What the tree left open is the host's; a chain may have closed it itself. */
@@ -170,6 +205,27 @@ static void settle(world *w) {
     }
 }
 
+/* Runs that are cut short wherever their time is used up. */
+static void turn(world *w) {
+    if (w->f->drive->shards != 0 || below(w, 2) == 0) {
+        fixture_turn(w->f, below(w, 200) * US);
+        return;
+    }
+    for (uint64_t runs = below(w, 30); runs > 0; runs--) {
+        uint64_t budget_ns = below(w, 2) == 0 ? 1 : below(w, 30) * US + 1;
+        assert_status(ferry_engine_run(w->f->engine, 0, budget_ns, NULL), FERRY_OK);
+    }
+    fixture_collect(w->f);
+}
+
+static void open_channel(world *w) {
+    ferry_request request;
+    ferry_prepare_channel_open(&request, 2);
+    ferry_completion opened = fixture_do(w->f, &request);
+    assert_status(opened.status, FERRY_OK);
+    w->channel = opened.handle;
+}
+
 static void random_trees_leave_nothing_behind(void **state) {
     fixture *f = fixture_open(state);
     const char *given = getenv("FERRY_TEST_SEED");
@@ -181,6 +237,7 @@ static void random_trees_leave_nothing_behind(void **state) {
     for (int i = 0; i < STREAMS; i++) {
         w.streams[i] = fixture_stream(f, &w.peers[i]);
     }
+    open_channel(&w);
     for (int round = 0; round < ROUNDS; round++) {
         ferry_op ops[AT_ONCE];
         for (int i = 0; i < AT_ONCE; i++) {
@@ -195,7 +252,7 @@ static void random_trees_leave_nothing_behind(void **state) {
         }
         for (int i = 0; i < AT_ONCE; i++) {
             if (below(&w, 3) == 0) {
-                fixture_turn(f, below(&w, 200) * US);
+                turn(&w);
             }
             if (below(&w, 3) == 0) {
                 fixture_cancel(f, ops[i]);
@@ -207,7 +264,7 @@ static void random_trees_leave_nothing_behind(void **state) {
         }
         drop_connections(listener);
     }
-    assert_info(f, handles_open, STREAMS);
+    assert_info(f, handles_open, STREAMS + 1);
     assert_info(f, buffers_lent, 0);
     assert_info(f, buffer_bytes_lent, 0);
 }
@@ -221,6 +278,7 @@ static void trees_end_with_the_engine(void **state) {
     for (int i = 0; i < STREAMS; i++) {
         w.streams[i] = fixture_stream(f, &w.peers[i]);
     }
+    open_channel(&w);
     ferry_op ops[64];
     for (int i = 0; i < 64; i++) {
         sapling s = {.budget = 16};
@@ -228,7 +286,7 @@ static void trees_end_with_the_engine(void **state) {
         make_composition(&w, &s, &root, 0);
         ops[i] = fixture_submit(f, &root);
     }
-    fixture_turn(f, MS);
+    turn(&w);
     fixture_shutdown(f);
     for (int i = 0; i < 64; i++) {
         ferry_completion whole = fixture_final(f, ops[i]);
