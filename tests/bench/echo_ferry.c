@@ -13,6 +13,7 @@ void echo_open(struct echo *echo, int argc, char **argv, uint32_t mode,
     echo->queue = bench_queue(echo->engine, mode, mode == FERRY_QUEUE_INLINE ? 0 : 4096);
     echo->message_size = (uint32_t)bench_number(argc, argv, 1, 0);
     echo->copy = argc > 2 && strcmp(argv[2], "copy") == 0;
+    echo->lines = argc > 2 && strcmp(argv[2], "lines") == 0;
     echo->callback = callback;
 
     ferry_address address;
@@ -48,7 +49,13 @@ static void on_listening(struct echo *echo, const ferry_completion *completion) 
 static void on_accepted(struct echo *echo, const ferry_completion *completion) {
     bench_check(completion->status, "accept");
     ferry_request *request = next_request(echo);
-    ferry_prepare_stream_receive_multishot(request, completion->handle);
+    if (echo->lines) {
+        ferry_prepare_stream_receive_until(request, completion->handle, NULL, FERRY_UNTIL_LEND_MAX,
+                                           "\n", 1);
+        request->flags |= FERRY_LEND | FERRY_MULTISHOT;
+    } else {
+        ferry_prepare_stream_receive_multishot(request, completion->handle);
+    }
     finish_request(echo, request);
 }
 
@@ -95,6 +102,7 @@ void echo_handle(struct echo *echo, const ferry_completion *completion) {
         }
         break;
     case FERRY_OP_STREAM_RECEIVE:
+    case FERRY_OP_STREAM_RECEIVE_UNTIL:
         on_received(echo, completion);
         break;
     case FERRY_OP_TCP_ACCEPT:

@@ -4,9 +4,10 @@
  * echo and sends the next (a closed loop).
  *
  *     load -p PORT [-c conns] [-s bytes] [-d depth] [-t seconds | -n messages] [-w warm seconds]
- *          [-P server's pid]
+ *          [-P server's pid] [-l]
  *
- * prints {"messages":..,"elapsed_ns":..,"cpu_ns":..}; cpu_ns is the server's, over the same window.
+ * prints {"messages":..,"elapsed_ns":..,"cpu_ns":..}; cpu_ns is the server's, over the same window. With -l
+ * each message is a line.
  *
  *     load -p PORT -H [-c conns] [-s bytes]
  *
@@ -55,6 +56,7 @@ static struct {
     uint64_t messages;
     int server;
     bool hold;
+    bool lines;
 } options = {.connections = 64, .size = 64, .depth = 1, .seconds = 1, .warm_seconds = 0.2};
 
 static int epoll_fd;
@@ -65,7 +67,7 @@ static uint32_t batch_bytes;
 static bool checking = true;
 
 static void parse(int argc, char **argv) {
-    for (int option; (option = getopt(argc, argv, "p:c:s:d:t:n:w:P:H")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "p:c:s:d:t:n:w:P:Hl")) != -1;) {
         switch (option) {
         case 'p':
             options.port = (uint16_t)atoi(optarg);
@@ -93,6 +95,9 @@ static void parse(int argc, char **argv) {
             break;
         case 'H':
             options.hold = true;
+            break;
+        case 'l':
+            options.lines = true;
             break;
         default:
             bench_die("unknown option");
@@ -150,6 +155,9 @@ static void make_payload(void) {
     incoming = bench_allocate(batch_bytes);
     for (uint32_t i = 0; i < batch_bytes; i++) {
         payload[i] = (char)(i * 31u + i / 251u);
+        if (options.lines) {
+            payload[i] = i % options.size == options.size - 1 ? '\n' : (char)('a' + i % 26);
+        }
     }
 }
 

@@ -212,12 +212,19 @@ def per_second(sample):
     return sample["count"] / sample["elapsed_ns"] * 1e6
 
 
-def bench_files(runner):
-    passes = 5 if runner.quick else 20
+@contextlib.contextmanager
+def file_directory():
+    """A directory of FILES files, named 0, 1, 2 ..."""
     with tempfile.TemporaryDirectory(prefix="ferry-bench-") as directory:
         for i in range(FILES):
             with open(os.path.join(directory, str(i)), "wb") as file:
                 file.write(b"f" * FILE_BYTES)
+        yield directory
+
+
+def bench_files(runner):
+    passes = 5 if runner.quick else 20
+    with file_directory() as directory:
         samples = runner.interleave({
             variant: lambda program=program:
                 runner.measure(None, program, directory, FILES, passes)
@@ -231,6 +238,67 @@ def bench_files(runner):
     runner.add("whole 4 KiB files", "FILE_LOAD", samples, per_second, "thousand/s", "ratio >= 2.5",
                notes=f"a blocking loop: {blocking:.0f}")
     runner.add("whole 4 KiB files", "FILE_LOAD", samples, cpu_us, "us CPU/file")
+
+
+def bench_lines(runner):
+    count = 5000000 if runner.quick else 20000000
+    samples = runner.interleave({
+        PEER: lambda: runner.measure(None, "lines_libuv", "stream", count),
+        "lent": lambda: runner.measure(None, "lines_ferry", "lent", count),
+        "single, copied": lambda: runner.measure(None, "lines_ferry", "single", count // 4)})
+
+    def cpu_ns(sample):
+        return sample["cpu_ns"] / sample["count"]
+
+    def million(variant):
+        return statistics.median(per_second(sample) / 1e3 for sample in samples[variant])
+
+    for variant, target in (("lent", "ratio <= 1.1"), ("single, copied", None)):
+        runner.add("lines 24 B", variant, samples, cpu_ns, "ns CPU/line", target,
+                   notes=f"{million(variant):.1f} / {million(PEER):.1f} million/s")
+
+    arguments = ["-c", 64, "-s", 24, "-l"]
+    samples = runner.interleave({
+        PEER: lambda: echo(runner, "lines_libuv", ["echo"], arguments),
+        "inline, lent": lambda: echo(runner, "echo_ferry_inline", [0, "lines"], arguments)})
+    runner.add("line echo x 64", "inline, lent", samples,
+               lambda sample: sample["cpu_ns"] / sample["messages"] / 1e3, "us CPU/line",
+               "ratio <= 1.1")
+
+
+def bench_chain(runner):
+    passes = 5 if runner.quick else 20
+    with file_directory() as directory:
+        arguments = (directory, FILES, passes)
+        samples = runner.interleave({
+            PEER: lambda: runner.measure(None, "chain_libuv", *arguments),
+            "steps": lambda: runner.measure(None, "chain_ferry", "steps", *arguments),
+            "chain": lambda: runner.measure(None, "chain_ferry", "chain", *arguments)})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["count"] / 1e3
+
+    runner.add("open, read, close", "chain", samples, cpu_us, "us CPU/file", "ratio <= 1",
+               peer="steps", notes="peer: three Ferry requests")
+    for variant in ("chain", "steps"):
+        runner.add("open, read, close", variant, samples, cpu_us, "us CPU/file")
+
+
+def bench_copy(runner):
+    size, passes = (64 << 20, 4) if runner.quick else (256 << 20, 4)
+    with tempfile.NamedTemporaryFile(prefix="ferry-bench-") as file:
+        for _ in range(size >> 20):
+            file.write(os.urandom(1 << 20))
+        file.flush()
+        samples = runner.interleave({
+            "sendfile": lambda: runner.measure(None, "copy_blocking", file.name, passes),
+            "HANDLE_COPY": lambda: runner.measure(None, "copy_ferry", file.name, passes)})
+    runner.add("file to socket", "HANDLE_COPY", samples,
+               lambda sample: sample["cpu_ns"] / sample["count"] * 1e3, "us CPU/MB",
+               peer="sendfile", notes="peer: a thread that blocks in sendfile")
+    runner.add("file to socket", "HANDLE_COPY", samples,
+               lambda sample: sample["count"] / sample["elapsed_ns"], "GB/s", "ratio >= 0.98",
+               peer="sendfile", notes="the same")
 
 
 def bench_nop(runner):
@@ -453,6 +521,9 @@ BENCHES = {
     "echo-16k": bench_echo_16k,
     "pipeline": bench_pipeline,
     "files": bench_files,
+    "chain": bench_chain,
+    "copy": bench_copy,
+    "lines": bench_lines,
     "nop": bench_nop,
     "trace": bench_trace,
     "cross": bench_cross,
