@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <new>
 #include <unistd.h>
+#include <utility>
 
 namespace ferry::driver::uv {
 
@@ -46,10 +47,31 @@ Outcome UvDriver::listen(const ferry_address &address, uint32_t backlog, bool re
 }
 
 void UvDriver::start_accept(Socket &listener) noexcept {
+    restarted_ = &listener;
     watch(own(listener), own(listener).watched | UV_READABLE);
 }
 
+// In a burst, whoever accepts on after one is given the next without asking epoll. Each is served before
+// the next is taken, and the time is looked at. To ask in vain costs more than epoll does, so it is a burst
+// only when the poll before this one brought a connection, too. False: the time is used up.
+bool UvDriver::accept_more(const Socket &listener) noexcept {
+    if (restarted_ != &listener)
+        return true;
+    bool burst = accepted_in_ + 1 == polls_;
+    accepted_in_ = polls_;
+    if (!burst)
+        return true;
+    for (int i = 1; i < kAcceptsAtOnce && restarted_ == &listener; ++i) {
+        // It is open: closing it takes it out of restarted_.
+        accept_ready(own(*std::exchange(restarted_, nullptr)));
+        if (!environment_.host.run_ready())
+            return false;
+    }
+    return true;
+}
+
 void UvDriver::cancel_accept(Socket &listener) noexcept {
+    restarted_ = nullptr;
     listener.accept.complete({.status = FERRY_E_CANCELED});
 }
 

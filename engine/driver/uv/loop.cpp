@@ -108,6 +108,7 @@ void UvDriver::poll(uint64_t until_ns) noexcept {
 }
 
 void UvDriver::run_loop(uv_run_mode mode) noexcept {
+    ++polls_;
     events_ = 0;
     full_ = false;
     began_ns_ = mode == UV_RUN_NOWAIT && environment_.host.limited() ? now_ns() : 0;

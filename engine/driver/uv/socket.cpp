@@ -43,6 +43,8 @@ UvSocket *UvDriver::wrap(int fd, Outcome *outcome) noexcept {
 
 // The descriptor stays open; libuv has taken it out of its epoll set.
 int UvDriver::unwrap(UvSocket &socket) noexcept {
+    if (restarted_ == &socket)
+        restarted_ = nullptr;
     int fd = socket.fd;
     uv_close(reinterpret_cast<uv_handle_t *>(&socket.poll), [](uv_handle_t *handle) {
         auto *socket = static_cast<UvSocket *>(handle->data);
@@ -100,7 +102,8 @@ bool UvDriver::deliver_events(UvSocket &socket, int events) noexcept {
         writable(socket);
     if ((events & UV_READABLE) != 0)
         readable(socket);
-    return environment_.host.run_ready();
+    restarted_ = nullptr;
+    return environment_.host.run_ready() && accept_more(socket);
 }
 
 // Being level-triggered it would come again, but so would those that were served this time: whoever had

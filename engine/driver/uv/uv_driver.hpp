@@ -117,6 +117,8 @@ class UvDriver final : public Driver {
     }
     // As many events as libuv asks epoll for at once.
     static constexpr uint32_t kBatch = 1024;
+    // So many connections are accepted upon one event at most.
+    static constexpr int kAcceptsAtOnce = 16;
 
     static void on_socket(uv_poll_t *handle, int status, int events);
     static void on_timer(uv_poll_t *handle, int status, int events);
@@ -150,6 +152,7 @@ class UvDriver final : public Driver {
     void readable(UvSocket &socket) noexcept;
     void writable(UvSocket &socket) noexcept;
     void accept_ready(UvSocket &listener) noexcept;
+    bool accept_more(const Socket &listener) noexcept;
     void receive_ready(UvSocket &stream) noexcept;
     void connect_ready(UvSocket &socket) noexcept;
     void forget_connect(UvSocket &socket) noexcept;
@@ -186,6 +189,10 @@ class UvDriver final : public Driver {
     bool loop_open_ = false;
     bool abandoned_ = false;
     Socket *connecting_ = nullptr;
+    Socket *restarted_ = nullptr; // The listener whose accept was started last, while it is open.
+    uint64_t polls_ = 0;
+    uint64_t accepted_in_ =
+        UINT64_MAX - 1; // Which of them last brought a connection to who accepts on.
     bool disposing_ = false;
     Mailbox<UvJob, &UvJob::next_done> done_;
     UvJob *finished_ = nullptr; // Come back; taken from done_.
