@@ -42,21 +42,12 @@ class Pieces {
             return end(interrupted(op_), what);
         if (gathering_ && !gathered(what))
             return socket_.receive.outcome.status == FERRY_E_FULL ? hungry() : Next::nothing;
-        for (uint32_t i = 0; i < kPiecesAtOnce; ++i) {
-            driver::Span rest = Shard::rest(socket_);
-            const ferry_receive_until_params &until = op_->params.receive_until;
-            size_t most = rest.size < until.size ? rest.size : until.size;
-            size_t size = find(static_cast<const char *>(rest.data), most, searched_, until);
-            if (size == 0 && most == until.size)
-                return end({.status = FERRY_E_LIMIT, .flags = FERRY_REUSABLE}, what);
-            if (size == 0)
-                return gather(most);
-            Next next = hand_out(rest, size, what);
-            if (next != Next::turn)
-                return next;
-            searched_ = 0;
-        }
-        return Next::turn;
+        if ((op_->flags & FERRY_MULTISHOT) != 0)
+            return hand_out(what);
+        size_t size;
+        if (Next obstacle = look(&size, what); obstacle != Next::turn)
+            return obstacle;
+        return take(size, what);
     }
 
   private:
@@ -96,21 +87,63 @@ class Pieces {
         return false;
     }
 
-    // turn: done, on to the next one.
-    Next hand_out(const driver::Span &rest, size_t size, Ending *what) {
+    // turn: a piece of so many bytes is there.
+    Next look(size_t *size, Ending *what) {
+        driver::Span rest = Shard::rest(socket_);
+        const ferry_receive_until_params &until = op_->params.receive_until;
+        size_t most = rest.size < until.size ? rest.size : until.size;
+        *size = find(static_cast<const char *>(rest.data), most, searched_, until);
+        if (*size != 0)
+            return Next::turn;
+        if (most == until.size)
+            return end({.status = FERRY_E_LIMIT, .flags = FERRY_REUSABLE}, what);
+        return gather(most);
+    }
+
+    Next no_buffer(int32_t status, Ending *what) {
+        return status == FERRY_E_FULL ? hungry() : end({.status = status}, what);
+    }
+
+    // The one piece.
+    Next take(size_t size, Ending *what) {
         Shard &shard = op_->shard();
         *what = {.result = static_cast<int64_t>(size)};
-        if ((op_->flags & FERRY_LEND) == 0)
-            std::memcpy(op_->params.receive_until.buffer, rest.data, size);
-        else if (int32_t status = shard.lend_rest(socket_, size, what))
-            return status == FERRY_E_FULL ? hungry() : end({.status = status}, what);
-        bool multishot = (op_->flags & FERRY_MULTISHOT) != 0;
-        if (multishot && !shard.emit(op_, *what)) {
-            shard.unlend(what->buffer); // It is looked for again when there is room.
-            return Next::room;
+        if ((op_->flags & FERRY_LEND) == 0) {
+            std::memcpy(op_->params.receive_until.buffer, Shard::rest(socket_).data, size);
+        } else {
+            Shard::Lent lent;
+            if (int32_t status = shard.lend_rest(socket_, size, &lent))
+                return no_buffer(status, what);
+            what->data = lent.data;
+            what->buffer = lent.buffer;
+            what->flags = FERRY_BUFFER;
         }
         shard.drop_rest(socket_, size);
-        return multishot ? Next::turn : Next::nothing;
+        return Next::nothing;
+    }
+
+    // Pieces as long as there are any; their completions differ in their bytes only.
+    Next hand_out(Ending *what) {
+        Shard &shard = op_->shard();
+        ferry_completion piece = shard.more_of(*op_, {.flags = FERRY_BUFFER});
+        for (uint32_t i = 0; i < kPiecesAtOnce; ++i) {
+            size_t size;
+            if (Next obstacle = look(&size, what); obstacle != Next::turn)
+                return obstacle;
+            Shard::Lent lent;
+            if (int32_t status = shard.lend_rest(socket_, size, &lent))
+                return no_buffer(status, what);
+            piece.result = static_cast<int64_t>(size);
+            piece.data = lent.data;
+            piece.buffer = lent.buffer;
+            if (!shard.emit(op_, piece)) {
+                shard.unlend(lent.buffer); // It is looked for again when there is room.
+                return Next::room;
+            }
+            shard.drop_rest(socket_, size);
+            searched_ = 0;
+        }
+        return Next::turn;
     }
 
     Op *op_;

@@ -90,74 +90,10 @@ void Buffers::grow(size_t used) noexcept {
     current_->used += used;
 }
 
-uint64_t Buffers::lend_kept(void *chunk) noexcept {
-    if (out_of_slots())
-        return 0;
-    ++static_cast<Chunk *>(chunk)->users;
-    return fill_slot(chunk, 0);
-}
-
-void Buffers::drop(void *owner) noexcept {
-    auto *chunk = static_cast<Chunk *>(owner);
-    FERRY_ASSERT(chunk->users > 0);
-    if (--chunk->users != 0)
-        return;
-    if (chunk == current_) {
-        chunk->used = 0;
-    } else {
-        chunk->next_free = free_chunks_;
-        free_chunks_ = chunk;
-    }
-}
-
 uint64_t Buffers::lend_block(void *memory, size_t size) noexcept {
     if (out_of_slots())
         return 0;
     return fill_slot(memory, size);
-}
-
-uint64_t Buffers::fill_slot(void *owner, size_t size) noexcept {
-    uint32_t index = free_slots_;
-    if (index != UINT32_MAX) {
-        free_slots_ = slots_[index].next_free;
-    } else {
-        index = slots_made_++;
-        slots_given_.store(slots_made_, std::memory_order_release);
-    }
-    Slot &slot = slots_[index];
-    slot.owner = owner;
-    slot.size = size;
-    uint32_t word = slot.word.load(std::memory_order_relaxed);
-    slot.word.store(word | 1, std::memory_order_release);
-    lent_.add(1);
-    return Id::make(Kind::buffer, engine_, shard_, word >> 1, index).value;
-}
-
-ferry_status Buffers::release(Id id) noexcept {
-    if (id.slot() >= slots_given_.load(std::memory_order_acquire))
-        return FERRY_E_BAD_HANDLE;
-    Slot &slot = slots_[id.slot()];
-    uint32_t lent = id.generation() << 1 | 1;
-    uint32_t after = ((id.generation() + 1) & kGenerationMask) << 1;
-    uint32_t word = lent;
-    if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel)) {
-        // The slot is ours until it is reclaimed.
-        if (slot.size != 0) {
-            allocator_.free(slot.owner, slot.size);
-            loads_.give(slot.size);
-        }
-        return FERRY_OK;
-    }
-    Age age = age_of(id.generation(), word >> 1);
-    return age == Age::passed ? FERRY_E_STALE : FERRY_E_BAD_HANDLE;
-}
-
-void Buffers::reclaim_slot(uint32_t index) noexcept {
-    Slot &slot = slots_[index];
-    if (slot.size == 0)
-        drop(slot.owner);
-    slot.next_free = free_slots_;
-    free_slots_ = index;
 }
 
 bool Buffers::take_back(uint32_t max) noexcept {

@@ -8,12 +8,13 @@
 #pragma once
 
 #include "base/allocator.hpp"
+#include "base/assert.hpp"
 #include "base/counter.hpp"
 #include "base/id.hpp"
 #include "base/lists.hpp"
 #include "driver/driver.hpp"
 
-#include <ferry/base.h>
+#include <ferry/status.h>
 
 #include <atomic>
 #include <cstddef>
@@ -142,5 +143,71 @@ class Buffers {
     Counter released_here_;
     std::atomic<uint64_t> released_elsewhere_{0};
 };
+
+// ---- lending and releasing a small piece: in here because every line of a stream pays for it ------
+
+inline void Buffers::drop(void *owner) noexcept {
+    auto *chunk = static_cast<Chunk *>(owner);
+    FERRY_ASSERT(chunk->users > 0);
+    if (--chunk->users != 0)
+        return;
+    if (chunk == current_) {
+        chunk->used = 0;
+    } else {
+        chunk->next_free = free_chunks_;
+        free_chunks_ = chunk;
+    }
+}
+
+inline uint64_t Buffers::fill_slot(void *owner, size_t size) noexcept {
+    uint32_t index = free_slots_;
+    if (index != UINT32_MAX) {
+        free_slots_ = slots_[index].next_free;
+    } else {
+        index = slots_made_++;
+        slots_given_.store(slots_made_, std::memory_order_release);
+    }
+    Slot &slot = slots_[index];
+    slot.owner = owner;
+    slot.size = size;
+    uint32_t word = slot.word.load(std::memory_order_relaxed);
+    slot.word.store(word | 1, std::memory_order_release);
+    lent_.add(1);
+    return Id::make(Kind::buffer, engine_, shard_, word >> 1, index).value;
+}
+
+inline uint64_t Buffers::lend_kept(void *chunk) noexcept {
+    if (out_of_slots())
+        return 0;
+    ++static_cast<Chunk *>(chunk)->users;
+    return fill_slot(chunk, 0);
+}
+
+inline ferry_status Buffers::release(Id id) noexcept {
+    if (id.slot() >= slots_given_.load(std::memory_order_acquire))
+        return FERRY_E_BAD_HANDLE;
+    Slot &slot = slots_[id.slot()];
+    uint32_t lent = id.generation() << 1 | 1;
+    uint32_t after = ((id.generation() + 1) & kGenerationMask) << 1;
+    uint32_t word = lent;
+    if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel)) {
+        // The slot is ours until it is reclaimed.
+        if (slot.size != 0) {
+            allocator_.free(slot.owner, slot.size);
+            loads_.give(slot.size);
+        }
+        return FERRY_OK;
+    }
+    Age age = age_of(id.generation(), word >> 1);
+    return age == Age::passed ? FERRY_E_STALE : FERRY_E_BAD_HANDLE;
+}
+
+inline void Buffers::reclaim_slot(uint32_t index) noexcept {
+    Slot &slot = slots_[index];
+    if (slot.size == 0)
+        drop(slot.owner);
+    slot.next_free = free_slots_;
+    free_slots_ = index;
+}
 
 } // namespace ferry

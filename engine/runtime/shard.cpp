@@ -457,24 +457,6 @@ ferry_status Shard::discard(Id id) noexcept {
     return FERRY_OK;
 }
 
-ferry_status Shard::release(Id id) noexcept {
-    ferry_status status = buffers_.release(id);
-    if (status != FERRY_OK)
-        return status;
-    if (os::thread_self() == thread()) {
-        buffers_.reclaim(id);
-        if (!memory_.empty()) {
-            reclaimed_ = true; // Their turn comes with the next take_in().
-            nudge();
-        }
-        return FERRY_OK;
-    }
-    buffers_.hand_back(id);
-    if (hungry_.load(std::memory_order_seq_cst))
-        nudge();
-    return FERRY_OK;
-}
-
 // ---- slots --------------------------------------------------------------------------------------
 
 bool Shard::take_slot(uint64_t *id) noexcept {
@@ -641,12 +623,15 @@ void Shard::call(ferry_completion_fn callback, const ferry_completion &completio
         engine_.release_all(completion);
 }
 
-bool Shard::emit(Op *op, const Ending &what) noexcept {
-    ferry_completion completion = completion_of(*op, id_of(*op), what, FERRY_MORE);
+ferry_completion Shard::more_of(const Op &op, const Ending &what) const noexcept {
+    return completion_of(op, id_of(op), what, FERRY_MORE);
+}
+
+bool Shard::emit(Op *op, const ferry_completion &completion) noexcept {
     Queue &queue = *op->queue;
     if (queue.is_inline()) {
         completed_.add(1);
-        trace(FERRY_TRACE_MORE, op, &what);
+        trace_more(op, completion);
         call(op->callback, completion, op->user_data);
         return true;
     }
@@ -656,7 +641,7 @@ bool Shard::emit(Op *op, const Ending &what) noexcept {
         return false;
     }
     completed_.add(1);
-    trace(FERRY_TRACE_MORE, op, &what);
+    trace_more(op, completion);
     touch(queue);
     return true;
 }

@@ -106,8 +106,11 @@ class Shard final : public coro::Scheduler, public driver::Host {
     coro::WaitList &memory() noexcept { return memory_; }
     uint64_t now_ns() const noexcept { return driver_->now_ns(); }
 
-    // A completion with FERRY_MORE; false = no room, wait for room() and try again.
-    bool emit(Op *op, const Ending &what) noexcept;
+    // A completion with FERRY_MORE; false = no room, wait for room() and try again. Who has many that
+    // differ in little makes the first with more_of() and changes it.
+    bool emit(Op *op, const Ending &what) noexcept { return emit(op, more_of(*op, what)); }
+    bool emit(Op *op, const ferry_completion &completion) noexcept;
+    ferry_completion more_of(const Op &op, const Ending &what) const noexcept;
     // The final completion; the slot may be free afterwards.
     void finish(Op *op, const Ending &how) noexcept;
     static void interrupt(coro::Fiber &fiber, int32_t status) noexcept;
@@ -134,11 +137,22 @@ class Shard final : public coro::Scheduler, public driver::Host {
         return rest != nullptr ? driver::Span{rest->data, rest->size} : driver::Span{};
     }
     bool receive_rest(driver::Socket &socket) noexcept;
-    void drop_rest(driver::Socket &socket, size_t size) noexcept;
+    void drop_rest(driver::Socket &socket, size_t size) noexcept {
+        driver::Rest &rest = *socket.rest;
+        FERRY_ASSERT(size <= rest.size);
+        rest.data += size;
+        rest.size -= size;
+        if (rest.size == 0)
+            free_rest(socket);
+    }
     // The stream is going to wait: hold no more memory than needed.
     void settle_rest(driver::Socket &socket) noexcept;
     // Its beginning as a lent buffer, which drop_rest() must follow, or unlend(). FERRY_E_FULL: no room.
-    int32_t lend_rest(driver::Socket &socket, size_t size, Ending *what) noexcept;
+    struct Lent {
+        const void *data;
+        uint64_t buffer;
+    };
+    int32_t lend_rest(driver::Socket &socket, size_t size, Lent *lent) noexcept;
     void unlend(uint64_t buffer) noexcept;
 
     // A record of the engine's as a lent buffer: fills what->data, result, buffer and flags, or status.
@@ -201,7 +215,12 @@ class Shard final : public coro::Scheduler, public driver::Host {
         if (trace_ != nullptr) [[unlikely]]
             tell(kind, op, what);
     }
+    void trace_more(const Op *op, const ferry_completion &completion) const noexcept {
+        if (trace_ != nullptr) [[unlikely]]
+            tell_more(op, completion);
+    }
     void tell(uint16_t kind, const Op *op, const Ending *what) const noexcept;
+    void tell_more(const Op *op, const ferry_completion &completion) const noexcept;
     void call(ferry_completion_fn callback, const ferry_completion &completion,
               void *user_data) noexcept;
     void touch(Queue &queue) noexcept;
@@ -282,6 +301,24 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
     Mailbox<Child, &Child::next_hop> arrivals_; // Children to be run here, or back from elsewhere.
 };
+
+inline ferry_status Shard::release(Id id) noexcept {
+    ferry_status status = buffers_.release(id);
+    if (status != FERRY_OK)
+        return status;
+    if (os::thread_self() == thread()) {
+        buffers_.reclaim(id);
+        if (!memory_.empty()) {
+            reclaimed_ = true; // Their turn comes with the next take_in().
+            nudge();
+        }
+        return FERRY_OK;
+    }
+    buffers_.hand_back(id);
+    if (hungry_.load(std::memory_order_seq_cst))
+        nudge();
+    return FERRY_OK;
+}
 
 inline Shard &Op::shard() const noexcept {
     return *static_cast<Shard *>(scheduler);

@@ -44,15 +44,6 @@ void Shard::free_rest(Socket &socket) noexcept {
     socket.rest = nullptr;
 }
 
-void Shard::drop_rest(Socket &socket, size_t size) noexcept {
-    Rest &rest = *socket.rest;
-    FERRY_ASSERT(size <= rest.size);
-    rest.data += size;
-    rest.size -= size;
-    if (rest.size == 0)
-        free_rest(socket);
-}
-
 void Shard::settle_rest(Socket &socket) noexcept {
     Rest *rest = socket.rest;
     if (rest == nullptr)
@@ -72,24 +63,20 @@ void Shard::settle_rest(Socket &socket) noexcept {
     rest->block_size = rest->size;
 }
 
-int32_t Shard::lend_rest(Socket &socket, size_t size, Ending *what) noexcept {
+int32_t Shard::lend_rest(Socket &socket, size_t size, Lent *lent) noexcept {
     const Rest &rest = *socket.rest;
     FERRY_ASSERT(size <= rest.size && size <= Buffers::kChunkSize);
-    what->data = rest.data;
+    lent->data = rest.data;
     if (rest.chunk != nullptr) {
-        what->buffer = buffers_.lend_kept(rest.chunk);
-        if (what->buffer == 0)
-            return FERRY_E_FULL;
-    } else {
-        Span space;
-        if (int32_t status = buffers_.space(&space, size))
-            return status;
-        std::memcpy(space.data, rest.data, size);
-        what->data = space.data;
-        what->buffer = buffers_.lend(size);
+        lent->buffer = buffers_.lend_kept(rest.chunk);
+        return lent->buffer != 0 ? FERRY_OK : FERRY_E_FULL;
     }
-    what->result = static_cast<int64_t>(size);
-    what->flags |= FERRY_BUFFER;
+    Span space;
+    if (int32_t status = buffers_.space(&space, size))
+        return status;
+    std::memcpy(space.data, rest.data, size);
+    lent->data = space.data;
+    lent->buffer = buffers_.lend(size);
     return FERRY_OK;
 }
 
@@ -108,13 +95,13 @@ bool Shard::receive_rest(Socket &socket) noexcept {
         std::memcpy(receive.memory, socket.rest->data, size);
     } else {
         size = size < Buffers::kChunkSize ? size : Buffers::kChunkSize;
-        Ending what;
-        if (int32_t status = lend_rest(socket, size, &what)) {
+        Lent lent;
+        if (int32_t status = lend_rest(socket, size, &lent)) {
             receive.outcome = {.status = status};
             return true;
         }
-        receive.memory = const_cast<void *>(what.data);
-        receive.buffer = what.buffer;
+        receive.memory = const_cast<void *>(lent.data);
+        receive.buffer = lent.buffer;
     }
     drop_rest(socket, size);
     receive.outcome = {.result = static_cast<int64_t>(size)};

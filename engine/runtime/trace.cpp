@@ -28,4 +28,11 @@ namespace ferry {
     trace_(&event, trace_user_data_);
 }
 
+[[gnu::noinline, gnu::cold]] void
+Shard::tell_more(const Op *op, const ferry_completion &completion) const noexcept {
+    Ending what = {
+        .status = completion.status, .result = completion.result, .handle = completion.handle};
+    tell(FERRY_TRACE_MORE, op, &what);
+}
+
 } // namespace ferry
