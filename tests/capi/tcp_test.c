@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEERS = 5 };
+enum { PEERS = 5, BURST = 40 };
 
 static ferry_completion listen_on(fixture *f, ferry_address address, uint32_t flags) {
     ferry_request request;
@@ -129,6 +129,35 @@ static void accepts_those_who_came_before(void **state) {
     for (int i = 0; i < PEERS; i++) {
         assert_status(fixture_next(f, op).status, FERRY_OK);
     }
+}
+
+/* More than are accepted upon one event: none is left waiting, and the listener is watched on. */
+static void accepts_a_burst_and_who_comes_later(void **state) {
+    fixture *f = fixture_open(state);
+    uint16_t port;
+    ferry_handle listener = fixture_listen(f, &port);
+    for (int i = 0; i < BURST; i++) {
+        fixture_keep(f, peer_connect(port));
+    }
+    ferry_op op = start_accept(f, listener, FERRY_MULTISHOT);
+    for (int i = 0; i < BURST; i++) {
+        assert_status(fixture_next(f, op).status, FERRY_OK);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        fixture_keep(f, peer_connect(port));
+        assert_status(fixture_next(f, op).status, FERRY_OK);
+    }
+    assert_info(f, handles_open, 1 + BURST + PEERS);
+    /* Closed between two bursts: nobody is accepted from what is gone. */
+    for (int i = 0; i < BURST; i++) {
+        fixture_keep(f, peer_connect(port));
+    }
+    fixture_close_handle(f, listener);
+    ferry_completion last;
+    do {
+        last = fixture_next(f, op);
+    } while ((last.flags & FERRY_MORE) != 0);
+    assert_status(last.status, FERRY_E_CLOSED);
 }
 
 static void accepts_one_and_the_next_later(void **state) {
@@ -346,6 +375,7 @@ int main(void) {
         ON_EACH_SHARDS(a_port_is_free_again_after_close),
         ON_EVERY_DRIVE(accepts_many),
         ON_EVERY_DRIVE(accepts_those_who_came_before),
+        ON_EVERY_DRIVE(accepts_a_burst_and_who_comes_later),
         ON_EVERY_DRIVE(accepts_one_and_the_next_later),
         ON_EVERY_DRIVE(a_second_accept_is_busy),
         ON_EACH_SHARDS(a_canceled_accept_loses_nobody),
