@@ -134,8 +134,9 @@ static void a_read_that_has_begun_ends_with_the_system(void **state) {
     file_expect(&done, FERRY_OK, 0, 1);
     assert_int_equal(memory[0], 'x');
 
-    ferry_op late = start_stuck_read(f, fifo, memory, MS);
-    fixture_linger(f, 20 * MS);
+    /* Long enough for a worker to begin with it on a busy machine. */
+    ferry_op late = start_stuck_read(f, fifo, memory, 300 * MS);
+    fixture_linger(f, 400 * MS);
     assert_false(fixture_has(f, late));
     fixture_feed_fifo(path);
     done = fixture_final(f, late);
