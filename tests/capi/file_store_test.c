@@ -17,7 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NOBODY = 65534, STORES = 1000, KILLS = 60, SIZE = 5000 };
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { STORES = 200, KILLS = 20 }; /* A sanitizer is slow, and each test has a minute. */
+#else
+enum { STORES = 1000, KILLS = 60 };
+#endif
+enum { NOBODY = 65534, SIZE = 5000 };
 
 /* --- A system that fails ------------------------------------------------------------------- */
 
