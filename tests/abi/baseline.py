@@ -60,7 +60,7 @@ def check_types(arguments):
             skip(f'there is no {tool} (package abigail-tools)')
     with tempfile.TemporaryDirectory() as work:
         now = f'{work}/now.abi'
-        if not dump(arguments.library, arguments.headers, now):
+        if not dump(arguments.shared, arguments.headers, now):
             skip('the library was built without debug information')
         # What abidiff calls harmless breaks sources: a field renamed, a typedef changed.
         done = run(['abidiff', '--harmless', '--no-show-locs',
@@ -125,7 +125,7 @@ def renew(arguments):
         sys.exit('there is no abidw (package abigail-tools); the constants are renewed')
     with tempfile.TemporaryDirectory() as work:
         now = f'{work}/now.abi'
-        if not dump(arguments.library, arguments.headers, now):
+        if not dump(arguments.shared, arguments.headers, now):
             sys.exit('the library was built without debug information')
         shutil.copyfile(now, arguments.baseline / f'ferry-{CPU}.abi')
     print(f'renewed: {arguments.baseline}')
@@ -137,7 +137,7 @@ def main():
     parser.add_argument('verb', choices=verbs)
     parser.add_argument('--baseline', type=pathlib.Path, required=True)
     parser.add_argument('--headers', type=pathlib.Path, required=True)
-    parser.add_argument('--library')
+    parser.add_argument('--library', dest='shared')
     parser.add_argument('--cpu')
     parser.add_argument('--cc', nargs='+')
     arguments = parser.parse_args()
