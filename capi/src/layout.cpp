@@ -1,7 +1,9 @@
-// The frozen records: these numbers never change.
+// The frozen records: these numbers never change. And what the library knows of every record.
 #include <ferry.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 static_assert(sizeof(ferry_request) == 128);
 static_assert(offsetof(ferry_request, opcode) == 0);
@@ -46,3 +48,52 @@ static_assert(offsetof(ferry_trace_event, kind) == 46);
 static_assert(offsetof(ferry_trace_event, shard) == 48);
 static_assert(offsetof(ferry_trace_event, child) == 52);
 static_assert(offsetof(ferry_trace_event, reserved) == 56);
+
+namespace {
+
+struct Place {
+    std::string_view record;
+    std::string_view field; // empty: the record itself
+    int32_t offset;
+    int32_t size;
+};
+
+#define FERRY_RECORD(record) {#record, {}, 0, sizeof(record)},
+#define FERRY_FIELD(record, field)                                                                 \
+    {#record, #field, offsetof(record, field), sizeof(static_cast<record *>(nullptr)->field)},
+
+constexpr Place kPlaces[] = {
+#include "layout_fields.inc"
+};
+
+#undef FERRY_RECORD
+#undef FERRY_FIELD
+
+// A test or the start of a program asks, so looking through the list is quick enough.
+const Place *find(const char *record, const char *field) {
+    const std::string_view wanted = field ? field : "";
+    for (const Place &place : kPlaces) {
+        if (place.record == record && place.field == wanted) {
+            return &place;
+        }
+    }
+    return nullptr;
+}
+
+int32_t answer(const char *record, const char *field, int32_t Place::*figure) {
+    if (!record) {
+        return FERRY_E_INVALID;
+    }
+    const Place *place = find(record, field);
+    return place ? place->*figure : FERRY_E_UNSUPPORTED;
+}
+
+} // namespace
+
+int32_t ferry_layout_size(const char *record, const char *field) {
+    return answer(record, field, &Place::size);
+}
+
+int32_t ferry_layout_offset(const char *record, const char *field) {
+    return answer(record, field, &Place::offset);
+}

@@ -27,6 +27,8 @@ static const struct {
     FUNCTION(ferry_engine_run),
     FUNCTION(ferry_engine_shutdown),
     FUNCTION(ferry_handle_discard),
+    FUNCTION(ferry_layout_size),
+    FUNCTION(ferry_layout_offset),
     FUNCTION(ferry_opcode_name),
     FUNCTION(ferry_prepare_all),
     FUNCTION(ferry_prepare_chain),
