@@ -25,7 +25,7 @@ Buffers::~Buffers() {
         Slot &slot = slots_[i];
         bool lent = (slot.word.load(std::memory_order_relaxed) & 1) != 0;
         if (lent && slot.size != 0) {
-            allocator_.free(slot.owner, slot.size);
+            blocks_.free(slot.owner, slot.size);
             loads_.give(slot.size);
         }
     }

@@ -9,6 +9,7 @@
 
 #include "base/allocator.hpp"
 #include "base/assert.hpp"
+#include "base/block_cache.hpp"
 #include "base/counter.hpp"
 #include "base/id.hpp"
 #include "base/lists.hpp"
@@ -44,8 +45,9 @@ class LoadBudget {
 
 class Buffers {
   public:
-    Buffers(const Allocator &allocator, LoadBudget &loads, uint32_t engine, uint32_t shard)
-        : allocator_(allocator), loads_(loads), engine_(engine), shard_(shard) {}
+    Buffers(const Allocator &allocator, BlockCache &blocks, LoadBudget &loads, uint32_t engine,
+            uint32_t shard)
+        : allocator_(allocator), blocks_(blocks), loads_(loads), engine_(engine), shard_(shard) {}
     ~Buffers();
     Buffers(const Buffers &) = delete;
     Buffers &operator=(const Buffers &) = delete;
@@ -122,6 +124,7 @@ class Buffers {
     }
 
     const Allocator &allocator_;
+    BlockCache &blocks_; // Loaded files.
     LoadBudget &loads_;
     const uint32_t engine_;
     const uint32_t shard_;
@@ -193,7 +196,7 @@ inline ferry_status Buffers::release(Id id) noexcept {
     if (slot.word.compare_exchange_strong(word, after, std::memory_order_acq_rel)) {
         // The slot is ours until it is reclaimed.
         if (slot.size != 0) {
-            allocator_.free(slot.owner, slot.size);
+            blocks_.free(slot.owner, slot.size);
             loads_.give(slot.size);
         }
         return FERRY_OK;

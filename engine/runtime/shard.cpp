@@ -41,7 +41,8 @@ void Operation::promise_type::return_value(const Ending &ending) noexcept {
 
 Shard::Shard(Engine &engine, uint32_t index)
     : engine_(engine), index_(index), blocks_(engine.allocator()),
-      buffers_(engine.allocator(), engine.loads(), engine.tag(), index),
+      shared_blocks_(engine.allocator()),
+      buffers_(engine.allocator(), shared_blocks_, engine.loads(), engine.tag(), index),
       handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()),
       trace_(engine.options().trace), trace_user_data_(engine.options().trace_user_data) {}
 
@@ -648,8 +649,8 @@ bool Shard::emit(Op *op, const ferry_completion &completion) noexcept {
 
 void Shard::free_copy(uint16_t opcode, uint16_t copy, const decltype(Op::params) &params) noexcept {
     if (copy == kCopyOwned)
-        engine_.allocator().free(reinterpret_cast<void *>(params.words[0]),
-                                 params.words[engine_.operations()[opcode].words]);
+        shared_blocks_.free(reinterpret_cast<void *>(params.words[0]),
+                            params.words[engine_.operations()[opcode].words]);
 }
 
 void Shard::finish(Op *op, const Ending &how) noexcept {
@@ -699,7 +700,7 @@ driver::Outcome Shard::allocate_load(size_t size, void **memory) noexcept {
     *memory = nullptr;
     if (!engine_.loads().take(size))
         return {.status = FERRY_E_LIMIT};
-    *memory = engine_.allocator().allocate(size);
+    *memory = shared_blocks_.allocate(size);
     if (*memory != nullptr)
         return {};
     engine_.loads().give(size);
@@ -721,7 +722,7 @@ void Shard::lend_record(const void *record, size_t size, Ending *what) noexcept 
 }
 
 void Shard::free_load(void *memory, size_t size) noexcept {
-    engine_.allocator().free(memory, size);
+    shared_blocks_.free(memory, size);
     engine_.loads().give(size);
 }
 

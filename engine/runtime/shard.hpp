@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/allocator.hpp"
+#include "base/block_cache.hpp"
 #include "base/block_pool.hpp"
 #include "base/counter.hpp"
 #include "base/lists.hpp"
@@ -79,6 +80,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     ferry_status discard(Id handle) noexcept;
     ferry_status release(Id buffer) noexcept;
     Intake &intake() noexcept { return intake_; }
+    // Memory for what is copied at submit and for loaded files; any thread.
+    BlockCache &shared_blocks() noexcept { return shared_blocks_; }
     uint32_t index() const noexcept { return index_; }
     void free_held(Op *op) noexcept;
 
@@ -254,6 +257,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Engine &engine_;
     const uint32_t index_;
     BlockPool blocks_;
+    BlockCache shared_blocks_;
     Buffers buffers_;
     Handles handles_;
     Intake intake_;

@@ -48,12 +48,13 @@ class Submission {
                               Shard **shard) noexcept;
     ferry_status check_handle(ferry_handle handle, uint32_t targets, Shard **shard) noexcept;
     ferry_status direct(const ferry_request &request, ferry_op *op) noexcept;
-    ferry_status send_over(Shard &shard, const ferry_request *requests, size_t count, ferry_op *ops,
-                           size_t *sent) noexcept;
+    size_t gather(const ferry_request *requests, size_t count, Shard &shard,
+                  ferry_status *refused) noexcept;
+    ferry_status send_over(Shard &shard, size_t count, ferry_op *ops, size_t *sent) noexcept;
     template <class Request>
-    ferry_status complete(const OpSpec &spec, const ferry_request &given, Request *request,
+    ferry_status complete(Shard &shard, const ferry_request &given, Request *request,
                           uint16_t *copy) noexcept;
-    void undo(const ferry_request &request) noexcept;
+    void undo(Shard &shard, const ferry_request &request) noexcept;
     bool plain(const ferry_request &request) const noexcept;
     Shard *home() noexcept;
     uint64_t now() noexcept;
@@ -68,6 +69,9 @@ class Submission {
     Shard *home_ = nullptr;
     uint64_t now_ns_ = 0;
     TreeDraft draft_; // Of the request that was checked last, if it has children.
+    // On their way to another shard: those that had to be changed for it lie in changed_.
+    const ferry_request *batch_[kBatch];
+    ferry_request changed_[kBatch];
 };
 
 // Where this call's requests without a target run.
@@ -183,15 +187,16 @@ bool Submission::plain(const ferry_request &request) const noexcept {
 // Make times absolute and copy what is borrowed. Request: a ferry_request on its way to the inbox, or
 // the slot itself.
 template <class Request>
-ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given, Request *request,
+ferry_status Submission::complete(Shard &shard, const ferry_request &given, Request *request,
                                   uint16_t *copy) noexcept {
+    const OpSpec &spec = this->spec(given);
     if (given.deadline_ns != 0)
         request->deadline_ns = add_saturating(now(), given.deadline_ns);
     if (spec.timed && given.params.words[0] != 0) // Zero stays: due with the next turn.
         request->params.words[0] = add_saturating(now(), given.params.words[0]);
     size_t size = 0;
     if (spec.group) {
-        Tree *tree = draft_.build(engine_.operations(), engine_.allocator(), &size);
+        Tree *tree = draft_.build(engine_.operations(), shard.shared_blocks(), &size);
         if (tree == nullptr)
             return FERRY_E_NO_MEMORY;
         *copy = kCopyOwned;
@@ -209,7 +214,7 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
         std::memcpy(&request->params.words[spec.words], bytes, size);
         return FERRY_OK;
     }
-    void *place = engine_.allocator().allocate(size);
+    void *place = shard.shared_blocks().allocate(size);
     if (place == nullptr)
         return FERRY_E_NO_MEMORY;
     std::memcpy(place, bytes, size);
@@ -219,10 +224,10 @@ ferry_status Submission::complete(const OpSpec &spec, const ferry_request &given
     return FERRY_OK;
 }
 
-void Submission::undo(const ferry_request &request) noexcept {
+void Submission::undo(Shard &shard, const ferry_request &request) noexcept {
     if (request.reserved == kCopyOwned)
-        engine_.allocator().free(reinterpret_cast<void *>(request.params.words[0]),
-                                 request.params.words[spec(request).words]);
+        shard.shared_blocks().free(reinterpret_cast<void *>(request.params.words[0]),
+                                   request.params.words[spec(request).words]);
 }
 
 ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) noexcept {
@@ -230,7 +235,7 @@ ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) 
     if (!here_->take_slot(&id))
         return FERRY_E_FULL;
     Op *op = here_->fill(id, request, queue_);
-    ferry_status status = complete(spec(request), request, op, &op->copy);
+    ferry_status status = complete(*here_, request, op, &op->copy);
     if (status != FERRY_OK) {
         here_->give_slot(id);
         return status;
@@ -242,39 +247,51 @@ ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) 
     return FERRY_OK;
 }
 
-// Up to kBatch checked requests for one shard.
-ferry_status Submission::send_over(Shard &shard, const ferry_request *requests, size_t count,
-                                   ferry_op *ops, size_t *sent) noexcept {
-    *sent = 0;
-    // What may fail comes before there is a place to fill.
-    ferry_request changed;
-    changed.reserved = kCopyNone;
-    if (count == 1) {
-        changed = requests[0];
-        ferry_status status = complete(spec(requests[0]), requests[0], &changed, &changed.reserved);
-        if (status != FERRY_OK)
-            return status;
-        requests = &changed;
-    }
+// As many requests as can go to the shard together, the first of which has been checked. What may fail
+// comes before there are places to fill: *refused says why it stopped, if a request is why.
+size_t Submission::gather(const ferry_request *requests, size_t count, Shard &shard,
+                          ferry_status *refused) noexcept {
+    size_t gathered = 0;
+    Shard *next = &shard;
+    do {
+        const ferry_request &request = requests[gathered];
+        batch_[gathered] = &request;
+        if (!plain(request)) {
+            ferry_request &changed = changed_[gathered];
+            changed = request;
+            *refused = complete(shard, request, &changed, &changed.reserved);
+            if (*refused != FERRY_OK)
+                break;
+            batch_[gathered] = &changed;
+        }
+        if (++gathered == count || gathered == kBatch)
+            break;
+        *refused = check(requests[gathered], &next);
+    } while (*refused == FERRY_OK && next == &shard);
+    return gathered;
+}
+
+ferry_status Submission::send_over(Shard &shard, size_t count, ferry_op *ops,
+                                   size_t *sent) noexcept {
     Intake &intake = shard.intake();
     uint64_t ids[kBatch];
     uint64_t position;
     uint32_t taken = intake.reserve(ids, static_cast<uint32_t>(count), &position);
-    if (taken == 0) {
-        undo(changed);
-        return intake.closed() ? FERRY_E_SHUTDOWN : FERRY_E_FULL;
-    }
-    queue_.count_remote(taken);
-    for (uint32_t i = 0; i < taken; ++i) {
-        InboxEntry &entry = intake.entry(position + i);
-        entry.request = requests[i];
-        entry.queue = &queue_;
-        if (ops != nullptr)
-            ops[i] = shard.public_id(ids[i]);
-        intake.publish(position + i, ids[i], i + 1 == taken);
-    }
-    shard.knock();
+    for (size_t i = taken; i < count; ++i)
+        undo(shard, *batch_[i]);
     *sent = taken;
+    if (taken != 0) {
+        queue_.count_remote(taken);
+        for (uint32_t i = 0; i < taken; ++i) {
+            InboxEntry &entry = intake.entry(position + i);
+            entry.request = *batch_[i];
+            entry.queue = &queue_;
+            if (ops != nullptr)
+                ops[i] = shard.public_id(ids[i]);
+            intake.publish(position + i, ids[i], i + 1 == taken);
+        }
+        shard.knock();
+    }
     if (taken == count)
         return FERRY_OK;
     return intake.closed() ? FERRY_E_SHUTDOWN : FERRY_E_FULL;
@@ -301,20 +318,12 @@ ferry_status Submission::run(const ferry_request *requests, size_t count, ferry_
             ++local;
             continue;
         }
-        // As many as can go together; the first that is refused is told after those before it.
-        size_t batch = 1;
+        // The one that is refused is told after those before it.
         ferry_status refused = FERRY_OK;
-        Shard *next = nullptr;
-        while (batch < kBatch && done + batch < count && plain(requests[done + batch - 1])) {
-            const ferry_request &request = requests[done + batch];
-            refused = check(request, &next);
-            if (refused != FERRY_OK || next != shard || !plain(request))
-                break;
-            ++batch;
-        }
-        size_t sent;
-        status =
-            send_over(*shard, requests + done, batch, ops != nullptr ? ops + done : nullptr, &sent);
+        size_t batch = gather(requests + done, count - done, *shard, &refused);
+        size_t sent = 0;
+        if (batch != 0)
+            status = send_over(*shard, batch, ops != nullptr ? ops + done : nullptr, &sent);
         done += sent;
         if (status == FERRY_OK)
             status = refused;

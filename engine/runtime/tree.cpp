@@ -99,8 +99,7 @@ static size_t rounded(size_t size) {
     return (size + 15) & ~size_t{15};
 }
 
-Tree *TreeDraft::build(const OpTable &operations, const Allocator &allocator,
-                       size_t *size) const noexcept {
+Tree *TreeDraft::build(const OpTable &operations, BlockCache &memory, size_t *size) const noexcept {
     size_t borrowed[FERRY_CHILDREN_MAX] = {};
     const void *bytes[FERRY_CHILDREN_MAX] = {};
     *size = sizeof(Tree) + count_ * sizeof(Child);
@@ -110,7 +109,7 @@ Tree *TreeDraft::build(const OpTable &operations, const Allocator &allocator,
             bytes[i] = spec.borrowed(nodes_[i], &borrowed[i]);
         *size += rounded(borrowed[i]);
     }
-    void *block = allocator.allocate(*size);
+    void *block = memory.allocate(*size);
     if (block == nullptr)
         return nullptr;
     auto *tree = ::new (block) Tree{count_};

@@ -9,7 +9,7 @@
 // belongs to one shard at a time, and `away` says what the other may still want of it.
 #pragma once
 
-#include "base/allocator.hpp"
+#include "base/block_cache.hpp"
 #include "base/lists.hpp"
 #include "coro/fiber.hpp"
 #include "runtime/op.hpp"
@@ -130,7 +130,7 @@ class TreeDraft {
     // Whether what a child's ferry_child_handle() stands for is an earlier one that opens a handle.
     bool names_earlier(uint32_t index, uint64_t handle, const OpTable &operations) const noexcept;
     // The block for what was gathered; null = no memory.
-    Tree *build(const OpTable &operations, const Allocator &allocator, size_t *size) const noexcept;
+    Tree *build(const OpTable &operations, BlockCache &memory, size_t *size) const noexcept;
 
   private:
     static constexpr uint8_t kRoot = 0xff;

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { PLAYS_MAX = 20000, COPIED = 5000 };
@@ -350,14 +351,16 @@ static void every_other_allocation_may_be_refused(void **state) {
     }
 }
 
-static void a_steady_engine_asks_for_nothing(void **state) {
-    (void)state;
+/* What it is asked: nothing, a timer, and what is copied at submit (a path, a tree). */
+static void steady_rounds(uint32_t shards) {
     counting_allocator allocator = {0};
-    ferry_engine_options options = {.struct_size = sizeof options};
+    ferry_engine_options options = {.struct_size = sizeof options, .shards = shards};
     ferry_engine *engine = NULL;
     ferry_queue *queue = NULL;
     ferry_completion out[4];
-    ferry_request requests[2];
+    ferry_request requests[4];
+    char path[300] = "";
+    memset(path, 'p', sizeof path - 1);
     allocator_install(&allocator, &options);
     assert_status(ferry_engine_create(&options, &engine), FERRY_OK);
     assert_status(ferry_queue_create(engine, NULL, &queue), FERRY_OK);
@@ -365,10 +368,21 @@ static void a_steady_engine_asks_for_nothing(void **state) {
     for (int i = 0; i < 2000; i++) {
         ferry_prepare_nop(&requests[0]);
         ferry_prepare_timer(&requests[1], 1, 0);
-        assert_status(ferry_queue_submit(queue, requests, 2, NULL, NULL), FERRY_OK);
-        for (int32_t reaped = 0; reaped < 2;) {
-            assert_status(ferry_engine_run(engine, MS, 0, NULL), FERRY_OK);
-            reaped += ferry_queue_reap(queue, out, 4);
+        ferry_prepare_path_stat(&requests[2], path, false);
+        ferry_prepare_all(&requests[3], requests, 2);
+        assert_status(ferry_queue_submit(queue, requests, 4, NULL, NULL), FERRY_OK);
+        for (int32_t reaped = 0; reaped < 4;) {
+            if (shards == 0) {
+                assert_status(ferry_engine_run(engine, MS, 0, NULL), FERRY_OK);
+            }
+            int32_t count = shards == 0 ? ferry_queue_reap(queue, out, 4)
+                                        : ferry_queue_wait(queue, out, 4, FERRY_FOREVER);
+            for (int32_t j = 0; j < count; j++) {
+                if (out[j].flags & FERRY_BUFFER) {
+                    assert_status(ferry_buffer_release(engine, out[j].buffer), FERRY_OK);
+                }
+            }
+            reaped += count;
         }
         if (i == 1000) {
             calls = atomic_load(&allocator.calls);
@@ -378,6 +392,12 @@ static void a_steady_engine_asks_for_nothing(void **state) {
     assert_status(ferry_engine_shutdown(engine, FERRY_FOREVER), FERRY_OK);
     assert_status(ferry_engine_destroy(engine), FERRY_OK);
     assert_int_equal(atomic_load(&allocator.blocks), 0);
+}
+
+static void a_steady_engine_asks_for_nothing(void **state) {
+    (void)state;
+    steady_rounds(0);
+    steady_rounds(1);
 }
 
 int main(void) {

@@ -66,7 +66,7 @@ static int play_file(const char *path) {
     }
     size_t size = fread(input, 1, sizeof input, file);
     fclose(file);
-    snprintf(how_to_repeat, sizeof how_to_repeat, "\nbroken by an input; repeat: %s %s\n",
+    snprintf(how_to_repeat, sizeof how_to_repeat, "\nbroken by an input; repeat: %.200s %.240s\n",
              program_name, path);
     play(input, size);
     return 0;

@@ -29,8 +29,8 @@ struct Piece {
 // Buffers with so many chunks, on a heap that counts.
 struct World {
     explicit World(uint64_t chunks, uint64_t load_bytes_max = UINT64_MAX)
-        : allocator(heap.allocator()), loads(load_bytes_max),
-          buffers(allocator, loads, kEngine, kShard) {
+        : allocator(heap.allocator()), file_allocator(files.allocator()), blocks(file_allocator),
+          loads(load_bytes_max), buffers(allocator, blocks, loads, kEngine, kShard) {
         assert_true(buffers.open(chunks * kChunk));
         blocks_at_first = heap.blocks();
     }
@@ -52,7 +52,7 @@ struct World {
     uint64_t load(size_t size) {
         if (!loads.take(size))
             return 0;
-        return buffers.lend_block(allocator.allocate(size), size);
+        return buffers.lend_block(blocks.allocate(size), size);
     }
 
     // As the shard's own thread does.
@@ -65,6 +65,9 @@ struct World {
 
     unit::Heap heap;
     ferry::Allocator allocator;
+    unit::Heap files; // Of its own, so that chunks can be counted.
+    ferry::Allocator file_allocator;
+    ferry::BlockCache blocks;
     LoadBudget loads;
     Buffers buffers;
     uint64_t blocks_at_first;
@@ -331,12 +334,13 @@ void a_loaded_file_is_freed_when_it_is_released(void **) {
     uint64_t id = world.load(600);
     assert_true(id != 0);
     assert_int_equal(world.loads.taken(), 600);
-    assert_int_equal(world.chunks_made(), 1); // The block itself: no chunk was needed.
-    assert_int_equal(world.load(500), 0);     // Too much together.
+    assert_int_equal(world.files.blocks(), 1);
+    assert_int_equal(world.load(500), 0); // Too much together.
     assert_int_equal(world.release(id), FERRY_OK);
     assert_int_equal(world.loads.taken(), 0);
-    assert_int_equal(world.chunks_made(), 0);
-    assert_true(world.load(1000) != 0);
+    assert_int_equal(world.chunks_made(), 0); // No chunk was needed.
+    assert_true(world.load(600) != 0);
+    assert_int_equal(world.files.blocks(), 1); // The same one.
 }
 
 void what_was_never_released_goes_with_the_engine(void **) {
@@ -344,14 +348,15 @@ void what_was_never_released_goes_with_the_engine(void **) {
     ferry::Allocator allocator = heap.allocator();
     LoadBudget loads(UINT64_MAX);
     {
-        Buffers buffers(allocator, loads, kEngine, kShard);
+        ferry::BlockCache blocks(allocator);
+        Buffers buffers(allocator, blocks, loads, kEngine, kShard);
         assert_true(buffers.open(2 * kChunk));
         ferry::driver::Span span;
         assert_int_equal(buffers.space(&span), FERRY_OK);
         buffers.lend(100);
         for (size_t bytes : {size_t{1}, size_t{100000}, size_t{500}}) {
             assert_true(loads.take(bytes));
-            uint64_t id = buffers.lend_block(allocator.allocate(bytes), bytes);
+            uint64_t id = buffers.lend_block(blocks.allocate(bytes), bytes);
             // One is on its way back and will not be taken in any more.
             if (bytes == 500) {
                 assert_int_equal(buffers.release(Id{id}), FERRY_OK);
