@@ -213,6 +213,11 @@ void Engine::note_own_work() noexcept {
         shards_[0]->knock();
 }
 
+void Engine::note_post() noexcept {
+    if (host_driven() && state() == FERRY_ENGINE_RUNNING)
+        shards_[0]->nudge();
+}
+
 ferry_status Engine::descriptor(int32_t *fd) noexcept {
     ferry_status status = bind_host_thread();
     if (status != FERRY_OK)

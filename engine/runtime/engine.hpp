@@ -99,6 +99,10 @@ class Engine {
     // make that readable, too.
     void note_own_work() noexcept;
 
+    // A message was posted into one of the queues. It is no work for a host-driven engine, but for its
+    // host, who sleeps in the run or on the engine's descriptor.
+    void note_post() noexcept;
+
     // The shard that runs on this thread, or null.
     Shard *shard_here() const noexcept;
 

@@ -115,6 +115,7 @@ ferry_status Queue::post(const ferry_completion &completion) noexcept {
         put(completion, nullptr, nullptr);
     }
     publish();
+    engine_.note_post();
     return FERRY_OK;
 }
 

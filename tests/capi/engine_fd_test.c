@@ -76,6 +76,53 @@ static void the_engines_descriptor_tells_of_other_threads(void **state) {
     }
 }
 
+static void *post_elsewhere(void *argument) {
+    producer *p = argument;
+    for (size_t i = 0; i < p->messages; i++) {
+        while (referee_post(p->f->judge, p->f->queue, i, 0, 0) == FERRY_E_FULL)
+            sleep_ns(100 * US);
+        if (p->pause_ns > 0)
+            sleep_ns(p->pause_ns);
+    }
+    return NULL;
+}
+
+/* A message is no work for the engine, but its host must look at the queue. */
+static void the_engines_descriptor_tells_of_messages(void **state) {
+    fixture *f = fixture_open(state);
+    for (uint64_t pause = 0; pause <= 1; pause++) {
+        producer p = {.f = f, .messages = pause == 0 ? 5000 : 20, .pause_ns = pause * MS};
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, post_elsewhere, &p) == 0);
+        drive_by_descriptor(f, p.messages);
+        pthread_join(thread, NULL);
+    }
+    assert_status(referee_post(f->judge, f->queue, 0, 0, 0), FERRY_OK); /* From its own thread. */
+    drive_by_descriptor(f, 1);
+}
+
+static void a_message_ends_the_wait_of_a_run(void **state) {
+    fixture *f = fixture_open(state);
+    producer p = {.f = f, .messages = 200, .pause_ns = 100 * US};
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, post_elsewhere, &p) == 0);
+    for (size_t count = 0; count < p.messages;) {
+        ferry_completion out[BATCH];
+        assert_status(ferry_engine_run(f->engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+        int32_t reaped;
+        do {
+            reaped = referee_reap(f->judge, f->queue, out, BATCH);
+            assert_true(reaped >= 0);
+            count += (size_t)reaped;
+        } while (reaped == BATCH);
+    }
+    pthread_join(thread, NULL);
+    assert_status(referee_post(f->judge, f->queue, 0, 0, 0), FERRY_OK); /* From its own thread. */
+    assert_status(ferry_engine_run(f->engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+    ferry_completion out;
+    assert_int_equal(referee_reap(f->judge, f->queue, &out, 1), 1);
+}
+
 static void the_engines_descriptor_tells_of_sockets_and_files(void **state) {
     fixture *f = fixture_open(state);
     int peer;
@@ -155,6 +202,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_HOST(the_engines_descriptor_tells_of_timers),
         ON_HOST(the_engines_descriptor_tells_of_other_threads),
+        ON_HOST(the_engines_descriptor_tells_of_messages),
+        ON_HOST(a_message_ends_the_wait_of_a_run),
         ON_HOST(the_engines_descriptor_tells_of_sockets_and_files),
         ON_HOST(the_engines_descriptor_tells_of_what_a_budget_left),
         TEST_ON(a_callback_within_it_is_within_a_turn, host_inline),

@@ -126,7 +126,8 @@ FERRY_API ferry_status ferry_queue_cancel(ferry_queue *queue, ferry_op op);
 
 /**
  * Put a message of the host's into a queue: a completion with opcode FERRY_OP_POST, op FERRY_NONE,
- * and the tag, result and data_u64 given.
+ * and the tag, result and data_u64 given. It wakes the queue's reader, and a host that sleeps in
+ * @ref ferry_engine_run or on @ref ferry_engine_fd.
  *
  * @param[in] queue     A queue in mode REAP or MAPPED.
  * @param[in] tag       The host's value.
