@@ -306,6 +306,47 @@ static void no_wake_up_is_lost_by_the_hook(void **state) {
     pthread_join(thread, NULL);
 }
 
+/* --- The host that sleeps in run ------------------------------------------------------------- */
+
+static void *post_later(void *argument) {
+    sleep_ns(20 * MS);
+    REQUIRE(referee_post(((fixture *)argument)->judge, ((fixture *)argument)->queue, 1, 2, 3) ==
+            FERRY_OK);
+    return NULL;
+}
+
+static void a_post_ends_a_run_that_sleeps(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_completion out[BATCH];
+    pthread_t thread;
+    for (int round = 0; round < 3; round++) {
+        REQUIRE(pthread_create(&thread, NULL, post_later, f) == 0);
+        assert_status(ferry_engine_run(f->engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+        assert_int_equal(referee_reap(f->judge, f->queue, out, BATCH), 1);
+        pthread_join(thread, NULL);
+    }
+    /* What the host's own thread posted waits already. */
+    assert_status(referee_post(f->judge, f->queue, 1, 2, 3), FERRY_OK);
+    assert_status(ferry_engine_run(f->engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, BATCH), 1);
+}
+
+static void a_post_makes_the_engines_descriptor_readable(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_completion out[BATCH];
+    pthread_t thread;
+    int32_t fd;
+    assert_status(ferry_engine_fd(f->engine, &fd), FERRY_OK);
+    while (readable(fd)) {
+        assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    }
+    REQUIRE(pthread_create(&thread, NULL, post_later, f) == 0);
+    sleep_until_readable(fd);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, BATCH), 1);
+    pthread_join(thread, NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_HOST(is_readable_while_completions_wait),
@@ -321,6 +362,8 @@ int main(void) {
         ON_HOST(the_hook_is_told_once_until_the_queue_is_empty),
         ON_HOST(arm_sets_the_hook_too),
         ON_EACH_SHARDS(no_wake_up_is_lost_by_the_hook),
+        ON_HOST(a_post_ends_a_run_that_sleeps),
+        ON_HOST(a_post_makes_the_engines_descriptor_readable),
     };
     return RUN_SUITE(tests);
 }
