@@ -124,15 +124,13 @@ static bool start_one(senders *all, uint64_t seed, uint64_t first_tag,
     return true;
 }
 
-senders *senders_start(ferry_queue *queue, uint32_t which, uint64_t count, uint64_t seed) {
-    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+senders *senders_start_counted(ferry_queue *queue, const uint32_t *taken, uint32_t which,
+                               uint64_t count, uint64_t seed) {
     senders *all = calloc(1, sizeof *all);
-    if (all == NULL || ferry_queue_map(queue, &mapping) != FERRY_OK) {
-        free(all);
+    if (all == NULL)
         return NULL;
-    }
     all->queue = queue;
-    all->head = (const _Atomic uint32_t *)mapping.head;
+    all->head = (const _Atomic uint32_t *)taken;
     all->count = count;
     atomic_init(&all->sent, atomic_load(all->head));
     if (((which & SENDERS_POST) != 0 && !start_one(all, seed, 0, post)) ||
@@ -141,6 +139,13 @@ senders *senders_start(ferry_queue *queue, uint32_t which, uint64_t count, uint6
         return NULL;
     }
     return all;
+}
+
+senders *senders_start(ferry_queue *queue, uint32_t which, uint64_t count, uint64_t seed) {
+    ferry_queue_mapping mapping = {.struct_size = sizeof mapping};
+    if (ferry_queue_map(queue, &mapping) != FERRY_OK)
+        return NULL;
+    return senders_start_counted(queue, mapping.head, which, count, seed);
 }
 
 ferry_status senders_join(senders *all) {

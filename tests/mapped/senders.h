@@ -28,6 +28,13 @@ typedef struct senders senders;
  */
 FERRY_API senders *senders_start(ferry_queue *queue, uint32_t which, uint64_t count, uint64_t seed);
 
+/**
+ * The same for a reader that does not map its queue, and counts for itself what it has taken of the
+ * senders' messages.
+ */
+FERRY_API senders *senders_start_counted(ferry_queue *queue, const uint32_t *taken, uint32_t which,
+                                         uint64_t count, uint64_t seed);
+
 /** Wait for the threads, and free them. 0, or the status of a call that failed. */
 FERRY_API ferry_status senders_join(senders *s);
 
