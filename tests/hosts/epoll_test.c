@@ -1,8 +1,8 @@
 /*
  * Ferry in a C program with an epoll loop of its own. Four engines are in the same set: two with a
  * thread of their own, by their queue's descriptor, level- and edge-triggered; two without, by the
- * engine's descriptor. Beside them the loop has a timer, a datagram socket and an echo server of its
- * own, which the first engine's clients talk to.
+ * engine's descriptor. Beside them the loop has a timer, a datagram socket and an echo server of
+ * its own, which the first engine's clients talk to.
  *
  * How to hang an engine into a loop, without all of this: docs/examples/epoll_host.c
  */

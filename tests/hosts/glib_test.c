@@ -86,10 +86,11 @@ static void watch_queue(host *h) {
 /* --- An engine as a source ------------------------------------------------------------------ */
 
 /*
- * [engine] The engine has no thread: it works here, for a millisecond at most. While it has work
+ * The engine has no thread: it works here, for a millisecond at most. While it has work
  * the source is always ready, and GLib runs nothing that comes after a source that is: so it takes
  * its turn with the idle functions, after GLib's own descriptors and timeouts.
  */
+/* [engine] */
 static gboolean run(gint fd, GIOCondition condition, gpointer user_data) {
     host *h = user_data;
     (void)fd;

@@ -1,7 +1,7 @@
 /*
- * Ferry in a program of libuv's: two users of the same libuv in one process. The program has its own
- * loop, a timer, an echo server, and files that it reads by libuv's worker threads; Ferry hangs in
- * the same loop by a uv_poll_t on its descriptors, its own loop inside.
+ * Ferry in a program of libuv's: two users of the same libuv in one process. The program has a loop
+ * of its own, a timer, an echo server, and files that it reads by libuv's worker threads; Ferry
+ * hangs in the same loop by a uv_poll_t on its descriptors, its own loop inside.
  */
 #include "work.h"
 

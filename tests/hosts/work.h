@@ -1,8 +1,8 @@
 /**
  * @file
- * What the hosts of this folder have Ferry do, all of it at the same time: files are loaded, clients
- * talk to an echo server over TCP, timers tick, are cancelled and run into deadlines, and other
- * threads send messages. It knows nothing of its host, which makes an engine and a queue and hands
+ * What the hosts of this folder have Ferry do, all of it at the same time: files are loaded,
+ * clients talk to an echo server over TCP, timers tick, are cancelled and run into deadlines, and
+ * other threads send messages. It knows nothing of its host, which makes an engine and a queue and hands
  * over each completion.
  *
  * Whatever comes wrong, twice, out of order or too early fails the test at once; what does not come
@@ -51,7 +51,7 @@ size_t work_reap(work *w);
 /** All of the plan is done. An accept, some receives and a timer are still pending. */
 bool work_done(const work *w);
 
-/** Shut the engine down with what is pending, see that all has ended, destroy it; frees the work. */
+/** Shut the engine down with what is pending, see that all has ended, destroy it; free the work. */
 void work_end(work *w);
 
 #endif

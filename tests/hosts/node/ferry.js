@@ -4,14 +4,16 @@
  *
  * Node has no way to watch a foreign descriptor, and no JavaScript may run on a foreign thread. So
  * one call of ferry_queue_wait waits on a thread of Node's pool while something is in flight, and
- * Node calls back on its own thread when it returns. Memory that the engine may touch is never V8's:
- * what is received is lent and copied, what is sent is copied at submit, what is stored lies outside.
+ * Node calls back on its own thread when it returns. Memory that the engine may touch is never
+ * V8's: what is received is lent and copied, what is sent is copied at submit, what is stored lies
+ * outside.
  */
 const koffi = require('koffi');
 
 const FOREVER = 0xffffffffffffffffn;
 const BATCH = 64;
-// Node joins the threads of its pool when it exits, and when a worker ends: no call may wait for ever.
+// Node joins the threads of its pool when it exits, and waits for a worker's calls when that ends:
+// no call may wait for ever.
 const WAIT_NS = 100_000_000n;
 const MULTISHOT = 1, COPY = 2, COPY_MAX = 65536; // in a request's flags
 const MORE = 1, BUFFER = 2; // in a completion's
@@ -53,7 +55,7 @@ const signatures = `
   const char *ferry_status_name(int32_t status)
   void ferry_prepare_timer(void *request, uint64_t delay_ns, uint64_t interval_ns)
   void ferry_prepare_file_load(void *request, void *path, uint64_t size_max)
-  void ferry_prepare_file_store(void *request, void *path, uint64_t data, size_t n, uint32_t mode)
+  void ferry_prepare_file_store(void *request, void *path, uint64_t data, size_t n, uint32_t m)
   void ferry_prepare_tcp_listen(void *request, void *address, uint32_t backlog)
   void ferry_prepare_tcp_accept(void *request, uint64_t listener)
   void ferry_prepare_tcp_connect(void *request, void *address)
@@ -82,8 +84,8 @@ function open(path, options = { deep: true }) {
   return ferry;
 }
 
-// A prepare function only notes where the path is, and submit reads it: a string that koffi converts
-// for one call is gone by then.
+// A prepare function only notes where the path is, and submit reads it: a string that koffi
+// converts for one call is gone by then.
 function lasting(path) {
   return Buffer.from(`${path}\0`);
 }
@@ -123,7 +125,8 @@ class Engine {
     return status;
   }
 
-  // prepare(request) fills the record. Resolves with the final completion; onMore gets those before.
+  // prepare(request) fills the record. Resolves with the final completion; those before it go to
+  // onMore.
   submit(prepare, { flags = 0, drop = 0, deadline = 0, onMore = null } = {}) {
     const request = Buffer.alloc(koffi.sizeof(Request));
     const tag = this.#nextTag++;

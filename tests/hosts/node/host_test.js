@@ -189,7 +189,7 @@ const tests = {
         i % 2 ? engine.store(name(i), contents[i]) : fs.promises.writeFile(name(i), contents[i]));
       await many(400, 16, async (i) => {
         const file = i % 40;
-        const bytes = i % 3 ? await engine.load(name(file)) : await fs.promises.readFile(name(file));
+        const bytes = await (i % 3 ? engine.load(name(file)) : fs.promises.readFile(name(file)));
         assert(bytes.equals(contents[file]));
       });
       await assert.rejects(engine.load(name('missing')), { code: 'FERRY_E_NOT_FOUND' });
@@ -297,8 +297,8 @@ const tests = {
   async ferry_keeps_to_the_libuv_it_was_built_with() {
     const { code, stderr } = await child('bindings', { LD_DEBUG: 'bindings' });
     assert.equal(code, 0);
-    const bound = stderr.match(/binding file \S*libferry\S* \[0\] to \S+ \[0\]: normal symbol `uv_/g);
-    const targets = new Set((bound ?? []).map((line) => / to (\S+) /.exec(line)[1]));
+    const binding = /binding file \S*libferry\S* \[0\] to (\S+) \[0\]: normal symbol `uv_/g;
+    const targets = new Set([...stderr.matchAll(binding)].map((match) => match[1]));
     console.log(`Ferry's calls of libuv go to ${[...targets].join(', ') || 'itself'}; ` +
       `Node has ${process.versions.uv} inside`);
     assert([...targets].every((target) => target.includes('libuv')));

@@ -24,7 +24,7 @@ def find_node():
     node = shutil.which('node')
     if node is None:
         skip('there is no node')
-    version = subprocess.run([node, '--version'], capture_output=True, text=True, check=False).stdout
+    version = subprocess.check_output([node, '--version'], text=True)
     if int(version.lstrip('v').split('.')[0] or 0) < OLDEST_NODE:
         skip(f'node is {version.strip()}, older than {OLDEST_NODE}')
     return node
