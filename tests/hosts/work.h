@@ -2,8 +2,8 @@
  * @file
  * What the hosts of this folder have Ferry do, all of it at the same time: files are loaded,
  * clients talk to an echo server over TCP, timers tick, are cancelled and run into deadlines, and
- * other threads send messages. It knows nothing of its host, which makes an engine and a queue and hands
- * over each completion.
+ * other threads send messages. It knows nothing of its host, which makes an engine and a queue and
+ * hands over each completion.
  *
  * Whatever comes wrong, twice, out of order or too early fails the test at once; what does not come
  * leaves the work undone, and the watchdog ends it.
