@@ -394,6 +394,7 @@ ferry_status Shard::cancel(Id id) noexcept {
             cancel_locals(); // Host code never runs while the shard is halfway through something.
         prefetch(&op, sizeof op);
         local_cancels_[local_cancel_count_++] = {&op, id.generation()};
+        knock(); // A host that sleeps on the descriptor between runs has to run once more.
         return FERRY_OK;
     }
     if (op.cancel.ask(id.generation())) {

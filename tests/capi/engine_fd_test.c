@@ -161,6 +161,23 @@ static void the_engines_descriptor_tells_of_what_a_budget_left(void **state) {
     }
 }
 
+static void the_engines_descriptor_tells_of_its_threads_own_cancels(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_completion out[BATCH];
+    ferry_request request;
+    ferry_op op;
+    int32_t fd;
+    ferry_prepare_timer(&request, 3600 * 1000 * MS, 0);
+    assert_status(referee_submit(f->judge, f->queue, &request, 1, &op, NULL), FERRY_OK);
+    assert_status(ferry_engine_fd(f->engine, &fd), FERRY_OK);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    assert_status(ferry_queue_cancel(f->queue, op), FERRY_OK);
+    sleep_until_readable(fd);
+    assert_status(ferry_engine_run(f->engine, 0, 0, NULL), FERRY_OK);
+    assert_int_equal(referee_reap(f->judge, f->queue, out, BATCH), 1);
+    assert_status(out[0].status, FERRY_E_CANCELED);
+}
+
 typedef struct reentry {
     fixture *f;
     int calls;
@@ -206,6 +223,7 @@ int main(void) {
         ON_HOST(a_message_ends_the_wait_of_a_run),
         ON_HOST(the_engines_descriptor_tells_of_sockets_and_files),
         ON_HOST(the_engines_descriptor_tells_of_what_a_budget_left),
+        ON_HOST(the_engines_descriptor_tells_of_its_threads_own_cancels),
         TEST_ON(a_callback_within_it_is_within_a_turn, host_inline),
     };
     return RUN_SUITE(tests);
