@@ -390,7 +390,8 @@ end
 local function turn(self, wait_ns, until_time)
     run_ready(self)
     self:flush()
-    if #self.refused > 0 or self.ready_count > 0 or self.left then
+    local waited_for = self.in_use > 0 or self.expecting
+    if not waited_for or #self.refused > 0 or self.ready_count > 0 or self.left then
         wait_ns = 0
     end
     -- Half of the time for the engine, the rest for those who wait for its completions.
@@ -440,7 +441,7 @@ end
 function Engine:run(call, ...)
     local task = call and self:spawn(call, ...)
     while self.tasks > 0 do
-        if self.in_use == 0 and self.ready_count == 0 and not self.expecting and self.count == 0 then
+        if self.in_use == 0 and self.ready_count == 0 and not self.expecting then
             error("every task waits for another one", 2)
         end
         local fine, message, code = self:turn()

@@ -176,7 +176,17 @@ function Stream:receive(timeout)
     return self.engine:perform(operations.receive, timeout, self)
 end
 
--- The same in a lent buffer.
+-- No closure: the compiler's traces would keep that alive, and its stream with it.
+local function next_piece(stream)
+    return stream:receive()
+end
+
+-- `for piece in stream:pieces() do`: receives until the end, or a failure.
+function Stream:pieces()
+    return next_piece, self
+end
+
+-- The same as receive in a lent buffer.
 function Stream:receive_lent(timeout)
     return self.engine:perform(operations.receive_lent, timeout, self)
 end
