@@ -661,16 +661,15 @@ local function describe(children)
     return anchors
 end
 
-local function each(status, record)
-    if record == nil or record.data == nil then
-        return nil, status
+local function completions_of(record)
+    if record ~= nil and record.data ~= nil then
+        return ffi.cast("const ferry_completion *", record.data)
     end
-    return ffi.cast("const ferry_completion *", record.data)
 end
 
 -- What each child came to: { value or nil, message, code }. A whole that never ran tells of none.
 local function outcomes_of(engine, record, anchors, children)
-    local completions = each(nil, record)
+    local completions = completions_of(record)
     if not completions then
         drop(anchors)
         return {}
@@ -716,7 +715,7 @@ operations.all = group(K.OP_ALL, finish_group)
 
 -- Which won, and what it brought.
 operations.race = group(K.OP_RACE, function(engine, status, _, record, anchors, children)
-    local completions, winner = each(status, record), nil
+    local completions, winner = completions_of(record), nil
     for i = 1, completions and #children or 0 do
         if band(completions[i - 1].flags, K.WINNER) ~= 0 then
             winner = i
@@ -744,9 +743,12 @@ operations.retry = {
         return anchors
     end,
     finish = function(engine, status, _, record, anchors, child)
+        local last = completions_of(record)
+        -- Ended from outside between two attempts, it has a status of its own.
+        local cut_short = not last or last[0].status ~= status
         local outcome = outcomes_of(engine, record, anchors, { child })[1]
         engine:release(record)
-        if not outcome then
+        if cut_short then
             return failure(status)
         end
         return unpack(outcome, 1, 4)
