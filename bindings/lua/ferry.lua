@@ -49,7 +49,7 @@ end
 -- Expires every so many seconds: calling it waits for the next time, and says how often it has
 -- expired since the last call.
 function Engine:interval(seconds)
-    return objects.start(self, operations.interval, nil, seconds)
+    return objects.start(self, operations.interval, nil, seconds, math.huge)
 end
 
 -- options: backlog, reuse_port. listener.port is the port.
@@ -130,13 +130,15 @@ end
 
 -- ---- messages from elsewhere ---------------------------------------------------------------------
 
-local function decode_message(_, _, record)
-    return { tonumber(record.tag), tonumber(record.result), tonumber(record.data_u64) }
-end
+local message_from_elsewhere = {
+    decode = function(_, _, record)
+        return { tonumber(record.tag), tonumber(record.result), tonumber(record.data_u64) }
+    end,
+}
 
 function ferry.engine(options)
     local engine = Engine.new(options)
-    engine.messages = objects.new_inbox(engine, decode_message)
+    engine.messages = objects.new_inbox(engine, message_from_elsewhere, nil, math.huge)
     return engine
 end
 

@@ -160,15 +160,21 @@ local function make_queue(self, capacity)
 end
 
 local function make_slots(self, ops_max)
-    self.waiters, self.anchors, self.free_slots = {}, {}, {}
-    self.slots, self.in_use = 0, 0
-    self.ops = ffi.new("uint64_t[?]", ops_max + 2 * BATCH)
+    local slots = ops_max + 2 * BATCH -- Those that wait to be submitted or refused have one, too.
+    self.waiters, self.anchors, self.in_use = {}, {}, 0
+    self.ops = ffi.new("uint64_t[?]", slots)
+    self.free, self.next_free = 0, ffi.new("int32_t[?]", slots)
+    for i = 0, slots - 1 do
+        self.next_free[i] = i + 1
+    end
+    self.next_free[slots - 1] = -1
     self.requests = ffi.new("ferry_request[?]", BATCH)
     self.count = 0
     self.request_at = {}
     for i = 0, BATCH - 1 do
         self.request_at[i] = self.requests + i
     end
+    self.request_slots = ffi.new("int32_t[?]", BATCH)
     self.new_ops = ffi.new("uint64_t[?]", BATCH)
     self.accepted = ffi.new("size_t[1]")
 end
@@ -223,29 +229,25 @@ end
 
 -- Take the request in: `waiter` is told of its completions, `anchor` is kept until the final one.
 function Engine:commit(request, waiter, anchor)
-    local free_slots = self.free_slots
-    local slot = #free_slots
-    if slot > 0 then
-        slot, free_slots[slot] = free_slots[slot], nil
-    else
-        slot = self.slots
-        if slot >= ffi.sizeof(self.ops) / 8 then
-            return nil
-        end
-        self.slots = slot + 1
+    local slot = self.free
+    if slot < 0 then
+        return nil
     end
+    self.free = self.next_free[slot]
     self.waiters[slot] = waiter
     self.anchors[slot] = anchor
     self.ops[slot] = 0
     request.tag = slot
+    self.request_slots[self.count] = slot
     self.in_use = self.in_use + 1
     self.count = self.count + 1
     return slot
 end
 
-local function note_ops(ops, new_ops, requests, first, count)
+local function note_ops(self, first, count)
+    local ops, new_ops, slots = self.ops, self.new_ops, self.request_slots
     for i = 0, count - 1 do
-        ops[tonumber(requests[first + i].tag)] = new_ops[i]
+        ops[slots[first + i]] = new_ops[i]
     end
 end
 
@@ -257,12 +259,12 @@ function Engine:flush()
         local status = C.ferry_queue_submit(self.queue, self.requests + first, count - first,
             self.new_ops, self.accepted)
         local accepted = tonumber(self.accepted[0])
-        note_ops(self.ops, self.new_ops, self.requests, first, accepted)
+        note_ops(self, first, accepted)
         first = first + accepted
         if status ~= K.OK then
             if first < count then
                 local refused = self.refused
-                refused[#refused + 1] = { tonumber(self.requests[first].tag), status }
+                refused[#refused + 1] = { self.request_slots[first], status }
             end
             first = first + 1
         end
@@ -281,7 +283,8 @@ end
 local function free_slot(self, slot)
     self.waiters[slot] = nil
     self.anchors[slot] = nil
-    self.free_slots[#self.free_slots + 1] = slot
+    self.next_free[slot] = self.free
+    self.free = slot
     self.in_use = self.in_use - 1
 end
 

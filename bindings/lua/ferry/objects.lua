@@ -6,6 +6,7 @@ local Task = require("ferry.task")
 
 local K, failure = library.constants, library.failure
 local OK, BUFFER = K.OK, K.BUFFER
+local band, continue, yield = bit.band, Task.continue, coroutine.yield
 
 local function class()
     local methods = {}
@@ -23,46 +24,80 @@ end
 
 -- ---- sources -------------------------------------------------------------------------------------
 
--- Where the completions of a multishot request gather until somebody takes them.
+-- Where the completions of a multishot request gather until somebody takes them. When many have
+-- gathered the request is cancelled, which loses nothing, and begun again when they were taken: so
+-- whoever sends feels that nobody takes.
 local Inbox = {}
 Inbox.__index = Inbox
+local MANY = 32
 
-function Inbox:push(status, result, record, more)
-    if record ~= nil and (more or bit.band(record.flags, BUFFER) ~= 0) then
-        self.last = self.last + 1
-        self.firsts[self.last], self.seconds[self.last] = self.decode(self.engine, result, record)
-    end
-    if not more then
-        self.ended = status
-    end
-    local task = self.task
-    if task and task.parked == self then
-        task.parked = nil
-        Task.continue(task)
-    end
-end
-
-local function has_something(inbox)
-    return inbox.first <= inbox.last or inbox.ended ~= nil
-end
-
-local function new_inbox(engine, decode)
+local function new_inbox(engine, operation, argument, many)
     return setmetatable({
-        engine = engine, decode = decode, first = 1, last = 0, firsts = {}, seconds = {},
+        engine = engine, operation = operation, argument = argument, many = many or MANY,
+        first = 1, last = 0, firsts = {}, seconds = {},
     }, Inbox)
 end
 
-function Inbox:take()
-    if not has_something(self) then
-        self.task = Task.current()
-        local fine, message, code = Task.park(self.engine, self, has_something)
-        self.task = nil
-        if not fine then
-            return nil, message, code
-        elseif not has_something(self) then
-            return failure(K.E_CANCELED)
+function Inbox:begin()
+    local request = self.engine:request()
+    self.operation.fill(request, self.argument)
+    self.slot = self.engine:commit(request, self)
+    return self.slot ~= nil
+end
+
+local function ended(self, status)
+    self.slot = nil
+    if self.pausing and status == K.E_CANCELED then
+        self.pausing = nil
+    else
+        self.ended = status
+    end
+end
+
+-- The task that waits, if there is one: it is to go on.
+local function waiting_task(self)
+    local task = self.task
+    if task and task.parked == self then
+        task.parked, self.task = nil, nil
+        return task
+    end
+end
+
+local function keep(self, a, b)
+    local last = self.last + 1
+    self.last = last
+    self.firsts[last], self.seconds[last] = a, b
+    if last - self.first >= self.many and self.slot and not self.pausing then
+        self.pausing = true
+        self.engine:cancel(self.slot)
+    end
+end
+
+function Inbox:push(status, result, record, more)
+    if not more then
+        ended(self, status)
+    end
+    if record ~= nil and (more or band(record.flags, BUFFER) ~= 0) then
+        local a, b = self.operation.decode(self.engine, result, record)
+        local task = waiting_task(self)
+        if task then
+            continue(task, true, a, b)
+        else
+            keep(self, a, b)
+        end
+    elseif self.ended then
+        local task = waiting_task(self)
+        if task then
+            continue(task, false)
         end
     end
+end
+
+local function is_over(self)
+    return self.first <= self.last or self.ended ~= nil
+end
+
+local function pop(self)
     local first = self.first
     if first > self.last then
         if self.ended == OK or self.ended == K.E_END then
@@ -72,8 +107,61 @@ function Inbox:take()
     end
     local a, b = self.firsts[first], self.seconds[first]
     self.firsts[first], self.seconds[first] = nil, nil
-    self.first = first + 1
+    if first == self.last then
+        self.first, self.last = 1, 0
+    else
+        self.first = first + 1
+    end
     return a, b
+end
+
+-- In the main program.
+local function take_here(self)
+    local fine, message, code = Task.park(self.engine, self, is_over)
+    if not fine then
+        return nil, message, code
+    end
+    return pop(self)
+end
+
+function Inbox:take()
+    if self.last > 0 or self.ended then
+        return pop(self)
+    elseif not self.slot and self.operation.fill and not self:begin() then
+        return failure(K.E_FULL)
+    end
+    local task = Task.current()
+    if not task then
+        return take_here(self)
+    elseif task.cancelled then
+        task.cancelled = nil
+        return failure(K.E_CANCELED)
+    end
+    self.task, task.parked = task, self
+    local came, a, b = yield()
+    if came then
+        return a, b
+    elseif came == nil then
+        return failure(K.E_CANCELED)
+    end
+    return pop(self)
+end
+
+-- End it and drop what has come.
+function Inbox:stop()
+    if self.slot then
+        self.pausing = nil
+        self.engine:cancel(self.slot)
+    end
+    while not self.ended and self.slot do
+        local value, _, code = self:take()
+        if value == nil and code == K.E_SHUTDOWN then
+            break
+        end
+    end
+    self.first, self.last, self.firsts, self.seconds = 1, 0, {}, {}
+    self.ended = OK
+    return true
 end
 
 -- For many completions of one request: source() waits for the next one, so it can be iterated. It
@@ -85,36 +173,23 @@ function Source.__call(self)
     return self.inbox:take()
 end
 
--- No more of them: end the request and drop what has come. What it worked on can be used on.
+-- No more of them. What it worked on can be used on.
 function Source:stop()
-    local inbox = self.inbox
-    if not inbox.ended then
-        inbox.engine:cancel(self.slot)
-    end
-    while not inbox.ended do
-        local fine, message, code = inbox:take()
-        if not fine and not inbox.ended then
-            return nil, message, code
-        end
-    end
-    inbox.first, inbox.last, inbox.firsts, inbox.seconds = 1, 0, {}, {}
-    inbox.ended = OK
-    return true
+    return self.inbox:stop()
 end
 
--- `object` is kept for as long as the source is: its finaliser would end it.
-local function start(engine, operation, object, a)
+-- The inbox must not keep the object: it is in the engine's hands while the request is, and an
+-- object that is forgotten is to be closed. The source keeps it.
+local function start(engine, operation, object, argument, many)
     if engine.closed then
         return failure(K.E_SHUTDOWN)
     end
-    local inbox = new_inbox(engine, operation.decode)
-    local request = engine:request()
-    operation.fill(request, object or a)
-    local slot = engine:commit(request, inbox)
-    if not slot then
+    argument = object and { handle = object.handle } or argument
+    local inbox = new_inbox(engine, operation, argument, many)
+    if not inbox:begin() then
         return failure(K.E_FULL)
     end
-    return setmetatable({ inbox = inbox, object = object, slot = slot }, Source)
+    return setmetatable({ inbox = inbox, object = object }, Source)
 end
 
 -- ---- listeners -----------------------------------------------------------------------------------
@@ -171,18 +246,26 @@ function operations.make.stream(engine, handle)
     return new(Stream, engine, handle)
 end
 
--- Some bytes as a string; nil at the end.
-function Stream:receive(timeout)
-    return self.engine:perform(operations.receive, timeout, self)
-end
-
 -- No closure: the compiler's traces would keep that alive, and its stream with it.
 local function next_piece(stream)
     return stream:receive()
 end
 
--- `for piece in stream:pieces() do`: receives until the end, or a failure.
+-- Some bytes as a string; nil at the end.
+function Stream:receive(timeout)
+    local reader = self.reader
+    if reader and not timeout then
+        return reader:take()
+    end
+    return self.engine:perform(operations.receive, timeout, self)
+end
+
+-- `for piece in stream:pieces() do`: strings, until the end or a failure. One request receives them
+-- all, so after it has begun only pieces() and receive() go on with it; the others are BUSY.
 function Stream:pieces()
+    if not self.reader and not self.engine.closed then
+        self.reader = new_inbox(self.engine, operations.receive_pieces, { handle = self.handle })
+    end
     return next_piece, self
 end
 

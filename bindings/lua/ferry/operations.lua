@@ -268,6 +268,11 @@ operations.receive_all = {
     decode = function(engine, _, record) return engine:lent(record) end,
 }
 
+operations.receive_pieces = {
+    fill = operations.receive_all.fill,
+    decode = function(engine, _, record) return take_string(engine, record) end,
+}
+
 -- Into memory of the program's, which is kept until this has ended.
 operations.receive_into = {
     fill = function(request, stream, buffer, size)
