@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+from lua import rows as lua
+
 FILES = 4000
 FILE_BYTES = 4096
 IDLE_CONNECTIONS = 10000
@@ -531,6 +533,7 @@ BENCHES = {
     "timers": bench_timers,
     "idle": bench_idle,
     "frames": bench_frames,
+    **lua.BENCHES,
 }
 
 

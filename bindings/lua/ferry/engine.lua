@@ -281,8 +281,7 @@ function Engine:cancel(slot)
 end
 
 local function free_slot(self, slot)
-    self.waiters[slot] = nil
-    self.anchors[slot] = nil
+    self.waiters[slot], self.anchors[slot] = false, false
     self.next_free[slot] = self.free
     self.free = slot
     self.in_use = self.in_use - 1
@@ -302,16 +301,16 @@ end
 
 -- Read the ring, until it is empty or the time is over; true if all was read. Whoever is told may
 -- use the record until it waits or returns: its place is given back at the end.
-local function reap(self, until_time)
+function Engine:reap(until_time)
     local head, mask = self.head, self.mask
     local tail = tobit(self.tail_at[0])
     local words, unsigned, shorts = self.words, self.unsigned, self.shorts
-    local waiters, places = self.waiters, self.places
+    local waiters, anchors, places = self.waiters, self.anchors, self.places
+    local next_free = self.next_free
     while head ~= tail do
         local place = band(head, mask)
         local word = place * RECORD_WORDS
         head = tobit(head + 1)
-        self.head = head
         if shorts[2 * (word + OPCODE)] == POST then
             self.messages:push(K.OK, 0, places[place], true)
         else
@@ -319,7 +318,10 @@ local function reap(self, until_time)
             local more = band(words[word + FLAGS], MORE) ~= 0
             local waiter = waiters[slot]
             if not more then
-                free_slot(self, slot)
+                waiters[slot], anchors[slot] = false, false
+                next_free[slot] = self.free
+                self.free = slot
+                self.in_use = self.in_use - 1
             end
             deliver(self, waiter, words[word + STATUS],
                 unsigned[word + RESULT] + words[word + RESULT + 1] * 4294967296, places[place],
@@ -329,7 +331,7 @@ local function reap(self, until_time)
             break
         end
     end
-    self.head_at[0] = head
+    self.head, self.head_at[0] = head, head
     if band(self.held_at[0], HELD) ~= 0 then
         C.ferry_queue_arm(self.queue)
     end
@@ -400,7 +402,7 @@ local function turn(self, wait_ns, until_time)
     -- Half of the time for the engine, the rest for those who wait for its completions.
     local budget_ns = until_time and math.max(1, (until_time - now()) * 5e8) or 0
     local status = let_work(self, wait_ns, budget_ns)
-    self.left = not reap(self, until_time)
+    self.left = not self:reap(until_time)
     tell_refused(self)
     return status
 end
@@ -559,7 +561,7 @@ function Engine:close(timeout)
     for _ = 1, status == K.OK and ROUNDS_MAX or 0 do
         run_ready(self)
         self:flush()
-        local all = reap(self)
+        local all = self:reap()
         tell_refused(self)
         if all and self.in_use == 0 and self.ready_count == 0 and self.count == 0 then
             break

@@ -1,0 +1,2 @@
+-- Fails where luajit finds no luv.
+require("luv")
