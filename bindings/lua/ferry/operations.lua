@@ -672,6 +672,10 @@ local function completions_of(record)
     end
 end
 
+local function pack(...)
+    return { n = select("#", ...), ... }
+end
+
 -- What each child came to: { value or nil, message, code }. A whole that never ran tells of none.
 local function outcomes_of(engine, record, anchors, children)
     local completions = completions_of(record)
@@ -681,7 +685,7 @@ local function outcomes_of(engine, record, anchors, children)
     end
     local outcomes = {}
     for i, child in ipairs(children) do
-        outcomes[i] = { finish_child(engine, child, completions[i - 1], anchors[i]) }
+        outcomes[i] = pack(finish_child(engine, child, completions[i - 1], anchors[i]))
     end
     return outcomes
 end
@@ -731,7 +735,7 @@ operations.race = group(K.OP_RACE, function(engine, status, _, record, anchors, 
     if not winner then
         return failure(status)
     end
-    return winner, unpack(outcomes[winner], 1, 4)
+    return winner, unpack(outcomes[winner], 1, outcomes[winner].n)
 end)
 
 operations.retry = {
@@ -756,7 +760,7 @@ operations.retry = {
         if cut_short then
             return failure(status)
         end
-        return unpack(outcome, 1, 4)
+        return unpack(outcome, 1, outcome.n)
     end,
 }
 

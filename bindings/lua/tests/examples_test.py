@@ -14,8 +14,8 @@ you said: hello 1
 you said: hello 2
 you said: hello 3
 No such file or directory.\ttrue
-A server and its
-2\ttrue\tnil\tnil\tnil
+A server and its\x20
+2\ttrue
 """
 
 
