@@ -324,6 +324,22 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
+// WriteBuffers writes several pieces as if they were one.
+func (c *Conn) WriteBuffers(pieces net.Buffers) (n int64, err error) {
+	defer runtime.KeepAlive(c)
+	total := 0
+	for _, piece := range pieces {
+		total += len(piece)
+	}
+	// Each has to be copied into C memory, so they may as well lie there as one.
+	gathered := make([]byte, 0, total)
+	for _, piece := range pieces {
+		gathered = append(gathered, piece...)
+	}
+	written, err := c.write(gathered)
+	return int64(written), err
+}
+
 func (s *stream) sendRequest(at uint64, size int, flags uint32) request {
 	r := request{raw: raw.Request{Opcode: raw.OpStreamSend, Target: s.handle, Flags: flags}}
 	r.raw.Words[0], r.raw.Words[1] = at, uint64(size)
