@@ -49,7 +49,7 @@ func within(t *testing.T, what string, run func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal(what, "did not end")
 	}
 }
@@ -346,8 +346,8 @@ func TestHTTP(t *testing.T) {
 		all.Add(1)
 		go func(i int) {
 			defer all.Done()
-			text := strings.Repeat("ferry", 1+i*5000)
-			for n := 0; n < 20; n++ {
+			text := strings.Repeat("ferry", 1+i*1000)
+			for n := 0; n < 10; n++ {
 				response, err := client.Post("http://"+l.Addr().String()+"/", "text/plain", strings.NewReader(text))
 				if err != nil {
 					t.Error(err)
@@ -379,7 +379,7 @@ func TestHTTP(t *testing.T) {
 	if err := <-ended; err != http.ErrServerClosed {
 		t.Error(err)
 	}
-	if served < 400 {
+	if served < 200 {
 		t.Error("served", served)
 	}
 	settled(t, e)
