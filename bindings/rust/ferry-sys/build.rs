@@ -8,9 +8,7 @@ fn main() {
         println!("cargo:rustc-link-search=native={}", folder);
         return;
     }
-    let answer = Command::new("pkg-config")
-        .args(["--variable=libdir", "ferry"])
-        .output();
+    let answer = Command::new("pkg-config").args(["--variable=libdir", "ferry"]).output();
     if let Ok(answer) = answer {
         let folder = String::from_utf8_lossy(&answer.stdout).trim().to_string();
         if answer.status.success() && !folder.is_empty() {

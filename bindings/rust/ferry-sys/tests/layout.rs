@@ -41,11 +41,7 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_connect_name_params, "name", name_u64);
     field!(ferry_connect_name_params, "name_u64", name_u64);
     field!(ferry_connect_name_params, "port", port);
-    field!(
-        ferry_connect_name_params,
-        "attempt_delay_ns",
-        attempt_delay_ns
-    );
+    field!(ferry_connect_name_params, "attempt_delay_ns", attempt_delay_ns);
     record!(ferry_resolve_params);
     field!(ferry_resolve_params, "name", name_u64);
     field!(ferry_resolve_params, "name_u64", name_u64);
@@ -145,11 +141,7 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_request, "params.connect", params.connect);
     field!(ferry_request, "params.connect_name", params.connect_name);
     field!(ferry_request, "params.resolve", params.resolve);
-    field!(
-        ferry_request,
-        "params.socket_address",
-        params.socket_address
-    );
+    field!(ferry_request, "params.socket_address", params.socket_address);
     field!(ferry_request, "params.socket_set", params.socket_set);
     field!(ferry_request, "params.adopt", params.adopt);
     field!(ferry_request, "params.copy", params.copy);

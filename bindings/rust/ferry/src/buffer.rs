@@ -130,19 +130,11 @@ impl Lent {
     ///
     /// `size` bytes at `place` were lent under this id by this core's engine.
     pub(crate) unsafe fn new(core: &Rc<Core>, place: *const u8, size: usize, id: u64) -> Self {
-        Lent {
-            place,
-            size,
-            origin: Origin::Engine(core.clone(), id),
-        }
+        Lent { place, size, origin: Origin::Engine(core.clone(), id) }
     }
 
     pub(crate) fn owned(bytes: Vec<u8>) -> Self {
-        Lent {
-            place: bytes.as_ptr(),
-            size: bytes.len(),
-            origin: Origin::Owned(bytes),
-        }
+        Lent { place: bytes.as_ptr(), size: bytes.len(), origin: Origin::Owned(bytes) }
     }
 }
 

@@ -73,9 +73,7 @@ impl Dropped {
 
     fn ended(&self, done: &sys::ferry_completion) {
         if done.status == 0 {
-            self.messages
-                .borrow_mut()
-                .push_back((done.result, done.data_u64));
+            self.messages.borrow_mut().push_back((done.result, done.data_u64));
         }
         self.pending.set(self.pending.get() - 1);
         let waiter = self.waiter.borrow_mut().take();
@@ -106,31 +104,20 @@ impl Channel {
         open.params.channel.capacity = u64::from(capacity);
         let done = run(&handle.core, open).await;
         result_of(&done)?;
-        let open = Open {
-            engine: handle.core.engine.clone(),
-            raw: done.handle,
-        };
-        Ok(SharedChannel {
-            open: Arc::new(open),
-        }
-        .attach(handle))
+        let open = Open { engine: handle.core.engine.clone(), raw: done.handle };
+        Ok(SharedChannel { open: Arc::new(open) }.attach(handle))
     }
 
     /// The same channel, for a thread with a runtime on the same engine.
     pub fn share(&self) -> SharedChannel {
-        SharedChannel {
-            open: self.open.clone(),
-        }
+        SharedChannel { open: self.open.clone() }
     }
 
     /// Puts a message in, as soon as there is room. After [`Channel::finish`] it fails with
     /// `BrokenPipe`; dropped, the message was not taken, unless that had happened already.
     pub async fn send(&self, message: Message) -> io::Result<()> {
         let mut send = request(sys::FERRY_OP_CHANNEL_SEND, self.open.raw);
-        send.params.message = sys::ferry_message_params {
-            result: message.0,
-            data_u64: message.1,
-        };
+        send.params.message = sys::ferry_message_params { result: message.0, data_u64: message.1 };
         run_checked(&self.core, send).await.map(drop)
     }
 
@@ -145,10 +132,7 @@ impl Channel {
         let operation = unsafe { Operation::start(&self.core, receive, self.dropped.clone()) };
         // Dropped before the operation, and so counted before that ends.
         let operation = operation.or(|dropped, _, done| dropped.ended(done));
-        let mut receiving = Receiving {
-            dropped: self.dropped.clone(),
-            ended: false,
-        };
+        let mut receiving = Receiving { dropped: self.dropped.clone(), ended: false };
         let (done, _) = operation.await;
         receiving.ended = true;
         match result_of(&done) {
@@ -176,10 +160,6 @@ impl SharedChannel {
     /// The channel, for the thread of this runtime. On another engine everything fails with
     /// `FOREIGN`.
     pub fn attach(self, handle: &Handle) -> Channel {
-        Channel {
-            core: handle.core.clone(),
-            open: self.open,
-            dropped: Rc::default(),
-        }
+        Channel { core: handle.core.clone(), open: self.open, dropped: Rc::default() }
     }
 }

@@ -164,11 +164,7 @@ impl Core {
             struct_size: size_of::<sys::ferry_queue_options>() as u32,
             flags: 0,
             mode: sys::FERRY_QUEUE_MAPPED,
-            capacity: if options.queue_capacity == 0 {
-                CAPACITY
-            } else {
-                options.queue_capacity
-            },
+            capacity: if options.queue_capacity == 0 { CAPACITY } else { options.queue_capacity },
             shard: 0,
             reserved: 0,
             wake: None,
@@ -186,11 +182,7 @@ impl Core {
             closed: Cell::new(false),
             driver: RefCell::new(None),
             ring,
-            slots: RefCell::new(Slots {
-                list: Vec::new(),
-                free: NO_SLOT,
-                flying: 0,
-            }),
+            slots: RefCell::new(Slots { list: Vec::new(), free: NO_SLOT, flying: 0 }),
             batch: RefCell::new(Vec::with_capacity(BATCH_MAX)),
             batch_has_holes: Cell::new(false),
             ops: RefCell::new(vec![0; BATCH_MAX]),
@@ -285,12 +277,8 @@ impl Core {
     }
 
     fn refuse(self: &Rc<Self>, request: &sys::ferry_request, status: i32) {
-        let done = sys::ferry_completion {
-            tag: request.tag,
-            status,
-            opcode: request.opcode,
-            ..empty()
-        };
+        let done =
+            sys::ferry_completion { tag: request.tag, status, opcode: request.opcode, ..empty() };
         self.slots.borrow_mut().flying += 1; // For the end, which counts it down.
         self.end(request.tag as u32, &done);
     }
@@ -325,6 +313,13 @@ impl Core {
                 self.arm();
             }
         }
+    }
+
+    /// Whether nothing waits in the ring. After announcing a sleep: a message that came before
+    /// did not wake this thread.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: the mapping is valid as long as the queue.
+        unsafe { (*self.ring.tail).load(Ordering::SeqCst) == self.ring.position.get() }
     }
 
     /// True: the queue is empty, and the next completion makes the descriptor readable.
@@ -454,10 +449,7 @@ impl Core {
         if unsubmitted {
             self.batch.borrow_mut()[place as usize].opcode = 0;
             self.batch_has_holes.set(true);
-            last = sys::ferry_completion {
-                status: sys::FERRY_E_CANCELED,
-                ..empty()
-            };
+            last = sys::ferry_completion { status: sys::FERRY_E_CANCELED, ..empty() };
         }
         if phase == Phase::Ended || unsubmitted {
             orphan(self, &last);

@@ -59,10 +59,7 @@ impl Engine {
     /// An engine with threads of its own: `options.shards`, at least one.
     pub fn new(options: &Options) -> io::Result<Arc<Engine>> {
         let shards = options.shards.max(1);
-        Engine::make(&Options {
-            shards,
-            ..options.clone()
-        })
+        Engine::make(&Options { shards, ..options.clone() })
     }
 
     pub(crate) fn make(options: &Options) -> io::Result<Arc<Engine>> {
@@ -78,10 +75,7 @@ impl Engine {
         let mut raw = ptr::null_mut();
         // SAFETY: both are places of the right type.
         check(unsafe { sys::ferry_engine_create(&wanted, &mut raw) })?;
-        Ok(Arc::new(Engine {
-            raw,
-            host_driven: options.shards == 0,
-        }))
+        Ok(Arc::new(Engine { raw, host_driven: options.shards == 0 }))
     }
 
     /// What there is just now.

@@ -166,12 +166,7 @@ pub(crate) fn check(status: i32) -> io::Result<()> {
 }
 
 pub(crate) fn error_of(status: i32) -> io::Error {
-    Error {
-        status: Status(status),
-        os_error: 0,
-        transferred: 0,
-    }
-    .into()
+    Error { status: Status(status), os_error: 0, transferred: 0 }.into()
 }
 
 /// The result of an operation.

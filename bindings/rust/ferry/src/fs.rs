@@ -19,10 +19,7 @@ pub(crate) fn path_of(path: &Path) -> io::Result<CString> {
 
 pub(crate) fn load_request(path: &CString, size_max: u64) -> sys::ferry_request {
     let mut load = request(sys::FERRY_OP_FILE_LOAD, 0);
-    load.params.load = sys::ferry_load_params {
-        path_u64: path.as_ptr() as u64,
-        size_max,
-    };
+    load.params.load = sys::ferry_load_params { path_u64: path.as_ptr() as u64, size_max };
     load
 }
 
@@ -56,14 +53,7 @@ fn lent_of(core: &Rc<Core>, done: &sys::ferry_completion) -> Lent {
         return Lent::owned(Vec::new());
     }
     // SAFETY: the completion says that they are lent.
-    unsafe {
-        Lent::new(
-            core,
-            done.data_u64 as *const u8,
-            done.result as usize,
-            done.buffer,
-        )
-    }
+    unsafe { Lent::new(core, done.data_u64 as *const u8, done.result as usize, done.buffer) }
 }
 
 /// Stores a whole file at once: whoever opens the path finds the old bytes or the new ones, and
@@ -136,10 +126,7 @@ impl Metadata {
     fn of(core: &Rc<Core>, done: &sys::ferry_completion) -> io::Result<Metadata> {
         // SAFETY: both kinds of stat bring such a record.
         let list: Vec<sys::ferry_file_info> = unsafe { records(core, done) }?;
-        let info = list
-            .first()
-            .copied()
-            .ok_or_else(|| error_of(sys::FERRY_E_INTERNAL))?;
+        let info = list.first().copied().ok_or_else(|| error_of(sys::FERRY_E_INTERNAL))?;
         Ok(Metadata { info })
     }
 }
@@ -148,10 +135,7 @@ impl Metadata {
 pub async fn metadata(handle: &Handle, path: impl AsRef<Path>) -> io::Result<Metadata> {
     let path = path_of(path.as_ref())?;
     let mut stat = request(sys::FERRY_OP_PATH_STAT, 0);
-    stat.params.path = sys::ferry_path_params {
-        path_u64: path.as_ptr() as u64,
-        no_follow: 0,
-    };
+    stat.params.path = sys::ferry_path_params { path_u64: path.as_ptr() as u64, no_follow: 0 };
     // SAFETY: the path is kept.
     let (done, _) = unsafe { Operation::start(&handle.core, stat, path) }.await;
     Metadata::of(&handle.core, &done)
@@ -213,9 +197,7 @@ impl OpenOptions {
         let open = self.request(&path);
         // SAFETY: the path is kept.
         let (done, _) = unsafe { Operation::start(&handle.core, open, path) }.await;
-        Ok(File {
-            open: Open::from(&handle.core, &done)?,
-        })
+        Ok(File { open: Open::from(&handle.core, &done)? })
     }
 
     pub(crate) fn request(self, path: &CString) -> sys::ferry_request {
@@ -242,21 +224,12 @@ impl File {
 
     /// Makes it, or makes it empty, for reading and writing.
     pub async fn create(handle: &Handle, path: impl AsRef<Path>) -> io::Result<File> {
-        let options = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true);
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true);
         options.open(handle, path).await
     }
 
     pub(crate) fn of_handle(core: &Rc<Core>, raw: sys::ferry_handle) -> Self {
-        File {
-            open: Open {
-                core: core.clone(),
-                raw,
-            },
-        }
+        File { open: Open { core: core.clone(), raw } }
     }
 
     fn request(&self, opcode: u32) -> sys::ferry_request {

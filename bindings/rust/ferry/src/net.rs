@@ -29,13 +29,7 @@ pub(crate) fn address_of(address: SocketAddr) -> sys::ferry_address {
             (sys::FERRY_IPV6, v6.scope_id())
         }
     };
-    sys::ferry_address {
-        family: family as u16,
-        port: address.port(),
-        scope_id,
-        bytes,
-        reserved: 0,
-    }
+    sys::ferry_address { family: family as u16, port: address.port(), scope_id, bytes, reserved: 0 }
 }
 
 fn socket_addr_of(address: &sys::ferry_address) -> SocketAddr {
@@ -44,12 +38,7 @@ fn socket_addr_of(address: &sys::ferry_address) -> SocketAddr {
         let ip = Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]);
         return SocketAddr::new(IpAddr::V4(ip), address.port);
     }
-    SocketAddr::V6(SocketAddrV6::new(
-        Ipv6Addr::from(bytes),
-        address.port,
-        0,
-        address.scope_id,
-    ))
+    SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(bytes), address.port, 0, address.scope_id))
 }
 
 pub(crate) fn name_of(name: &str) -> io::Result<CString> {
@@ -95,16 +84,11 @@ impl Open {
     /// The handle that an operation has opened.
     pub fn from(core: &Rc<Core>, done: &sys::ferry_completion) -> io::Result<Open> {
         result_of(done)?;
-        Ok(Open {
-            core: core.clone(),
-            raw: done.handle,
-        })
+        Ok(Open { core: core.clone(), raw: done.handle })
     }
 
     pub async fn close(&self) -> io::Result<()> {
-        run_checked(&self.core, request(sys::FERRY_OP_HANDLE_CLOSE, self.raw))
-            .await
-            .map(drop)
+        run_checked(&self.core, request(sys::FERRY_OP_HANDLE_CLOSE, self.raw)).await.map(drop)
     }
 
     async fn address(&self, peer: u64) -> io::Result<SocketAddr> {
@@ -113,10 +97,7 @@ impl Open {
         let done = run(&self.core, ask).await;
         // SAFETY: a socket's address is such a record.
         let addresses: Vec<sys::ferry_address> = unsafe { records(&self.core, &done) }?;
-        addresses
-            .first()
-            .map(socket_addr_of)
-            .ok_or_else(|| error_of(sys::FERRY_E_INTERNAL))
+        addresses.first().map(socket_addr_of).ok_or_else(|| error_of(sys::FERRY_E_INTERNAL))
     }
 
     async fn set(&self, option: SocketOption) -> io::Result<()> {
@@ -129,11 +110,7 @@ impl Open {
             SocketOption::Linger(Some(seconds)) => (sys::FERRY_SOCKET_LINGER, i64::from(seconds)),
         };
         let mut set = request(sys::FERRY_OP_SOCKET_SET, self.raw);
-        set.params.socket_set = sys::ferry_socket_set_params {
-            option,
-            reserved: 0,
-            value,
-        };
+        set.params.socket_set = sys::ferry_socket_set_params { option, reserved: 0, value };
         run_checked(&self.core, set).await.map(drop)
     }
 }
@@ -205,10 +182,7 @@ impl TcpListener {
             backlog: u64::from(options.backlog),
         };
         let done = run(&handle.core, listen).await;
-        Ok(TcpListener {
-            open: Open::from(&handle.core, &done)?,
-            port: done.result as u16,
-        })
+        Ok(TcpListener { open: Open::from(&handle.core, &done)?, port: done.result as u16 })
     }
 
     /// The port it listens on.
@@ -228,20 +202,13 @@ impl TcpListener {
 
     /// The next connection. A connection that came while this was dropped is closed.
     pub async fn accept(&self) -> io::Result<TcpStream> {
-        let done = run(
-            &self.open.core,
-            request(sys::FERRY_OP_TCP_ACCEPT, self.open.raw),
-        )
-        .await;
+        let done = run(&self.open.core, request(sys::FERRY_OP_TCP_ACCEPT, self.open.raw)).await;
         Ok(TcpStream::new(Open::from(&self.open.core, &done)?))
     }
 
     /// All connections to come, by one request. Out of descriptors it says so and goes on later.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming {
-            listener: self,
-            shots: None,
-        }
+        Incoming { listener: self, shots: None }
     }
 
     /// Closes it; what is pending on it fails with `CLOSED`.
@@ -393,10 +360,7 @@ struct Pending<K: 'static> {
 
 impl<K: 'static> Pending<K> {
     fn new(stream: &Rc<Stream>, operation: Operation<K>) -> Self {
-        Pending {
-            operation: Some(operation),
-            stream: stream.clone(),
-        }
+        Pending { operation: Some(operation), stream: stream.clone() }
     }
 }
 
@@ -423,20 +387,12 @@ impl<K: 'static> Drop for Pending<K> {
 
 impl TcpStream {
     fn new(open: Open) -> Self {
-        TcpStream {
-            inner: Rc::new(Stream {
-                open,
-                reading: Reading::default(),
-            }),
-        }
+        TcpStream { inner: Rc::new(Stream { open, reading: Reading::default() }) }
     }
 
     /// A stream that a composition has opened.
     pub(crate) fn of_handle(core: &Rc<Core>, raw: sys::ferry_handle) -> Self {
-        TcpStream::new(Open {
-            core: core.clone(),
-            raw,
-        })
+        TcpStream::new(Open { core: core.clone(), raw })
     }
 
     /// Connects to an address.
@@ -463,11 +419,13 @@ impl TcpStream {
         &self.inner.open.core
     }
 
-    async fn settle(&self) {
+    /// Waits for a receive that was dropped. False: it has left bytes.
+    pub(crate) async fn settle(&self) -> bool {
         let reading = &self.inner.reading;
         if reading.dropped.get() {
             crate::operation::poll_fn(|context| reading.settle(context)).await;
         }
+        !reading.has_left()
     }
 
     async fn receive<B: BufferMut>(
@@ -477,11 +435,7 @@ impl TcpStream {
         size: usize,
     ) -> BufResult<usize, B> {
         self.settle().await;
-        let mut receive = Receive {
-            stream: self.inner.clone(),
-            buffer,
-            filled: 0,
-        };
+        let mut receive = Receive { stream: self.inner.clone(), buffer, filled: 0 };
         let place = receive.buffer.start();
         let some = opcode == sys::FERRY_OP_STREAM_RECEIVE;
         // SAFETY: the callers have compared size with the capacity.
@@ -512,8 +466,7 @@ impl TcpStream {
     /// stream.
     pub async fn read<B: BufferMut>(&self, buffer: B) -> BufResult<usize, B> {
         let size = buffer.capacity();
-        self.receive(sys::FERRY_OP_STREAM_RECEIVE, buffer, size)
-            .await
+        self.receive(sys::FERRY_OP_STREAM_RECEIVE, buffer, size).await
     }
 
     /// Exactly `size` bytes. If the stream ends before, the error's kind is `UnexpectedEof` and
@@ -522,15 +475,13 @@ impl TcpStream {
         if size > buffer.capacity() {
             return (Err(error_of(sys::FERRY_E_INVALID)), buffer);
         }
-        self.receive(sys::FERRY_OP_STREAM_RECEIVE_EXACTLY, buffer, size)
-            .await
+        self.receive(sys::FERRY_OP_STREAM_RECEIVE_EXACTLY, buffer, size).await
     }
 
     /// All up to and with the delimiter, of 1 to 16 bytes, in at most `limit` bytes (64 KiB). A
     /// longer piece fails with `LIMIT`; it can be received otherwise then.
     pub async fn read_until(&self, delimiter: &[u8], limit: usize) -> io::Result<Lent> {
-        self.settle().await;
-        if self.inner.reading.has_left() {
+        if !self.settle().await {
             return self.read_until_slowly(delimiter, limit).await;
         }
         let mut until = request(sys::FERRY_OP_STREAM_RECEIVE_UNTIL, self.inner.open.raw);
@@ -555,9 +506,7 @@ impl TcpStream {
     async fn receive_lent(&self, request: sys::ferry_request) -> sys::ferry_completion {
         // SAFETY: it points to nothing.
         let operation = unsafe { Operation::start(self.core(), request, self.inner.clone()) };
-        Pending::new(&self.inner, operation.or(lent_dropped))
-            .await
-            .0
+        Pending::new(&self.inner, operation.or(lent_dropped)).await.0
     }
 
     /// With bytes that a dropped receive had taken in.
@@ -565,9 +514,7 @@ impl TcpStream {
         loop {
             {
                 let mut left = self.inner.reading.left.borrow_mut();
-                let found = left
-                    .windows(delimiter.len())
-                    .position(|piece| piece == delimiter);
+                let found = left.windows(delimiter.len()).position(|piece| piece == delimiter);
                 match found.map(|place| place + delimiter.len()) {
                     Some(end) if end <= limit => {
                         return Ok(Lent::owned(left.drain(..end).collect()))
@@ -597,12 +544,7 @@ impl TcpStream {
     /// All that comes, in buffers that the engine lends: the fastest way to receive. Nothing else
     /// may be received meanwhile. A reader that falls behind makes it pause.
     pub fn chunks(&self) -> Chunks {
-        Chunks {
-            stream: self.inner.clone(),
-            shots: None,
-            ended: false,
-            error: None,
-        }
+        Chunks { stream: self.inner.clone(), shots: None, ended: false, error: None }
     }
 
     /// Writes all of it. It begins now, and writes go out in the order in which they began;
@@ -611,29 +553,18 @@ impl TcpStream {
         let mut send = request(sys::FERRY_OP_STREAM_SEND, self.inner.open.raw);
         let bytes = buffer.bytes();
         if bytes.is_empty() {
-            return Write {
-                operation: None,
-                nothing: Some(buffer),
-            };
+            return Write { operation: None, nothing: Some(buffer) };
         }
-        send.params.send = sys::ferry_send_params {
-            data_u64: bytes.as_ptr() as u64,
-            size: bytes.len() as u64,
-        };
+        send.params.send =
+            sys::ferry_send_params { data_u64: bytes.as_ptr() as u64, size: bytes.len() as u64 };
         // SAFETY: the buffer is kept, and its bytes stay where they are.
         let operation = unsafe { Operation::start(self.core(), send, buffer) };
-        Write {
-            operation: Some(operation),
-            nothing: None,
-        }
+        Write { operation: Some(operation), nothing: None }
     }
 
     /// Writes several pieces as if they were one; 1024 at most.
     pub fn write_vectored<B: Buffer>(&self, pieces: Vec<B>) -> Write<Pieces<B>> {
-        let slices = pieces
-            .iter()
-            .map(|piece| slice_of(piece.bytes()))
-            .collect::<Vec<_>>();
+        let slices = pieces.iter().map(|piece| slice_of(piece.bytes())).collect::<Vec<_>>();
         let mut send = request(sys::FERRY_OP_STREAM_SEND_VECTORED, self.inner.open.raw);
         send.params.slices = sys::ferry_slices_params {
             slices_u64: slices.as_ptr() as u64,
@@ -641,20 +572,9 @@ impl TcpStream {
             offset: 0,
         };
         // SAFETY: both lists are kept, and their bytes stay where they are.
-        let operation = unsafe {
-            Operation::start(
-                self.core(),
-                send,
-                Pieces {
-                    pieces,
-                    _slices: slices,
-                },
-            )
-        };
-        Write {
-            operation: Some(operation),
-            nothing: None,
-        }
+        let operation =
+            unsafe { Operation::start(self.core(), send, Pieces { pieces, _slices: slices }) };
+        Write { operation: Some(operation), nothing: None }
     }
 
     /// What was written goes out, then the peer sees the end. Receiving goes on.
@@ -697,10 +617,7 @@ pub(crate) fn connect_request(address: SocketAddr) -> sys::ferry_request {
 }
 
 pub(crate) fn slice_of(bytes: &[u8]) -> sys::ferry_slice {
-    sys::ferry_slice {
-        data_u64: bytes.as_ptr() as u64,
-        size: bytes.len() as u64,
-    }
+    sys::ferry_slice { data_u64: bytes.as_ptr() as u64, size: bytes.len() as u64 }
 }
 
 /// A write that is under way.

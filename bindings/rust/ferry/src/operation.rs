@@ -104,10 +104,7 @@ pub(crate) enum Event {
 impl Multishot {
     /// The request must not point to anything.
     pub fn start(core: &Rc<Core>, request: sys::ferry_request) -> Self {
-        Multishot {
-            core: core.clone(),
-            slot: core.enqueue(request),
-        }
+        Multishot { core: core.clone(), slot: core.enqueue(request) }
     }
 
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Event> {
@@ -140,19 +137,14 @@ impl Multishot {
 impl Drop for Multishot {
     fn drop(&mut self) {
         if self.slot != ENDED {
-            self.core
-                .abandon(self.slot, true, Box::new(|core, done| core.dispose(done)));
+            self.core.abandon(self.slot, true, Box::new(|core, done| core.dispose(done)));
         }
     }
 }
 
 /// A request that works on a handle.
 pub(crate) fn request(opcode: u32, target: sys::ferry_handle) -> sys::ferry_request {
-    sys::ferry_request {
-        opcode: opcode as u16,
-        target,
-        ..Default::default()
-    }
+    sys::ferry_request { opcode: opcode as u16, target, ..Default::default() }
 }
 
 /// Runs a request that points to nothing.

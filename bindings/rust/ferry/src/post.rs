@@ -58,18 +58,8 @@ impl Handle {
     pub fn mailbox(&self) -> (Poster, Mailbox) {
         let mail = Rc::new(Mail::default());
         let tag = self.core.add_mail(mail.clone());
-        let poster = Poster {
-            shared: self.core.shared.clone(),
-            tag,
-        };
-        (
-            poster,
-            Mailbox {
-                core: self.core.clone(),
-                mail,
-                tag,
-            },
-        )
+        let poster = Poster { shared: self.core.shared.clone(), tag };
+        (poster, Mailbox { core: self.core.clone(), mail, tag })
     }
 }
 
@@ -93,11 +83,7 @@ impl Mailbox {
         if let Some(message) = self.mail.waiting.borrow_mut().pop_front() {
             return Poll::Ready(message);
         }
-        let before = self
-            .mail
-            .waker
-            .borrow_mut()
-            .replace(context.waker().clone());
+        let before = self.mail.waker.borrow_mut().replace(context.waker().clone());
         drop(before);
         Poll::Pending
     }

@@ -1,6 +1,6 @@
 //! Compositions: several operations as one request, which the engine runs by itself.
 use crate::buffer::Lent;
-use crate::core::{children_of, opens, Core};
+use crate::core::{children_of, empty, opens, Core};
 use crate::engine::nanoseconds;
 use crate::error::{result_of, Status};
 use crate::fs::{load_request, path_of, File, OpenOptions};
@@ -16,8 +16,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// What a request works on: something open, or what an earlier step of a chain opens.
-#[derive(Clone, Copy, Debug)]
-pub struct Target(sys::ferry_handle);
+#[derive(Clone)]
+pub struct Target {
+    raw: sys::ferry_handle,
+    stream: Option<TcpStream>,
+}
 
 impl Target {
     /// What step `index` of the innermost chain opens.
@@ -28,12 +31,12 @@ impl Target {
     /// What step `index` of a chain further out opens; level 0 is the innermost.
     pub fn outer_step(index: u32, level: u32) -> Target {
         // SAFETY: two numbers.
-        Target(unsafe { sys::ferry_child_handle(index, level) })
+        Target::raw(unsafe { sys::ferry_child_handle(index, level) })
     }
 
     /// A handle by its number.
     pub fn raw(handle: u64) -> Target {
-        Target(handle)
+        Target { raw: handle, stream: None }
     }
 }
 
@@ -41,20 +44,35 @@ macro_rules! targets {
     ($($open:ident)*) => {
         $(impl From<&$open> for Target {
             fn from(open: &$open) -> Self {
-                Target(open.raw_handle())
+                Target::raw(open.raw_handle())
             }
         })*
     };
 }
-targets!(TcpStream TcpListener File);
+targets!(TcpListener File);
+
+impl From<&TcpStream> for Target {
+    fn from(stream: &TcpStream) -> Self {
+        Target { raw: stream.raw_handle(), stream: Some(stream.clone()) }
+    }
+}
 
 /// What a request points to, children included.
 #[derive(Default)]
 struct Keep {
     buffer: Option<Vec<u8>>,
+    /// Received from by this request itself.
+    stream: Option<TcpStream>,
     _name: Option<CString>,
     _raw: Box<[sys::ferry_request]>,
     children: Vec<Keep>,
+}
+
+impl Keep {
+    fn streams(&self, list: &mut Vec<TcpStream>) {
+        list.extend(self.stream.clone());
+        self.children.iter().for_each(|child| child.streams(list));
+    }
 }
 
 /// The description of an operation, or of several: nothing happens before [`Handle::run`].
@@ -86,30 +104,15 @@ pub struct Request {
 
 impl Request {
     fn plain(raw: sys::ferry_request) -> Self {
-        Request {
-            raw,
-            keep: Keep::default(),
-        }
+        Request { raw, keep: Keep::default() }
     }
 
     fn named(raw: sys::ferry_request, name: CString) -> Self {
-        Request {
-            raw,
-            keep: Keep {
-                _name: Some(name),
-                ..Keep::default()
-            },
-        }
+        Request { raw, keep: Keep { _name: Some(name), ..Keep::default() } }
     }
 
     fn with_buffer(raw: sys::ferry_request, buffer: Vec<u8>) -> Self {
-        Request {
-            raw,
-            keep: Keep {
-                buffer: Some(buffer),
-                ..Keep::default()
-            },
-        }
+        Request { raw, keep: Keep { buffer: Some(buffer), ..Keep::default() } }
     }
 
     /// Ends after this time.
@@ -136,29 +139,29 @@ impl Request {
 
     /// Accepts one connection; opens a stream.
     pub fn accept(listener: impl Into<Target>) -> Self {
-        Request::plain(request(sys::FERRY_OP_TCP_ACCEPT, listener.into().0))
+        Request::plain(request(sys::FERRY_OP_TCP_ACCEPT, listener.into().raw))
     }
 
-    /// Receives what comes next, in a lent buffer.
+    /// Receives what comes next, in a lent buffer. Bytes that a dropped receive of the stream's
+    /// own had taken in wait for the next such receive: here it fails with `BUSY` then.
     pub fn receive(stream: impl Into<Target>) -> Self {
-        let mut receive = request(sys::FERRY_OP_STREAM_RECEIVE, stream.into().0);
+        let Target { raw, stream } = stream.into();
+        let mut receive = request(sys::FERRY_OP_STREAM_RECEIVE, raw);
         receive.flags = sys::FERRY_LEND;
-        Request::plain(receive)
+        Request { raw: receive, keep: Keep { stream, ..Keep::default() } }
     }
 
     /// Sends all of it.
     pub fn send(stream: impl Into<Target>, data: Vec<u8>) -> Self {
-        let mut send = request(sys::FERRY_OP_STREAM_SEND, stream.into().0);
-        send.params.send = sys::ferry_send_params {
-            data_u64: data.as_ptr() as u64,
-            size: data.len() as u64,
-        };
+        let mut send = request(sys::FERRY_OP_STREAM_SEND, stream.into().raw);
+        send.params.send =
+            sys::ferry_send_params { data_u64: data.as_ptr() as u64, size: data.len() as u64 };
         Request::with_buffer(send, data)
     }
 
     /// Ends the sending side.
     pub fn shutdown(stream: impl Into<Target>) -> Self {
-        Request::plain(request(sys::FERRY_OP_STREAM_SHUTDOWN, stream.into().0))
+        Request::plain(request(sys::FERRY_OP_STREAM_SHUTDOWN, stream.into().raw))
     }
 
     /// Loads a whole file.
@@ -174,7 +177,7 @@ impl Request {
     }
 
     fn file(opcode: u32, file: Target, mut buffer: Vec<u8>, size: usize, offset: u64) -> Self {
-        let mut read = request(opcode, file.0);
+        let mut read = request(opcode, file.raw);
         read.params.file = sys::ferry_file_params {
             buffer_u64: buffer.as_mut_ptr() as u64,
             size: size as u64,
@@ -197,40 +200,27 @@ impl Request {
 
     /// Copies `size` bytes (`u64::MAX`: all) from a stream or file to another.
     pub fn copy(from: impl Into<Target>, to: impl Into<Target>, size: u64) -> Self {
-        let mut copy = request(sys::FERRY_OP_HANDLE_COPY, from.into().0);
-        copy.params.copy = sys::ferry_copy_params {
-            to: to.into().0,
-            size,
-            from_offset: 0,
-            to_offset: 0,
-        };
+        let mut copy = request(sys::FERRY_OP_HANDLE_COPY, from.into().raw);
+        copy.params.copy =
+            sys::ferry_copy_params { to: to.into().raw, size, from_offset: 0, to_offset: 0 };
         Request::plain(copy)
     }
 
     /// Closes it.
     pub fn close(target: impl Into<Target>) -> Self {
-        Request::plain(request(sys::FERRY_OP_HANDLE_CLOSE, target.into().0))
+        Request::plain(request(sys::FERRY_OP_HANDLE_CLOSE, target.into().raw))
     }
 
     fn composed(opcode: u32, children: impl IntoIterator<Item = Request>) -> Self {
-        let (raw, keeps): (Vec<_>, Vec<_>) = children
-            .into_iter()
-            .map(|child| (child.raw, child.keep))
-            .unzip();
+        let (raw, keeps): (Vec<_>, Vec<_>) =
+            children.into_iter().map(|child| (child.raw, child.keep)).unzip();
         let raw = raw.into_boxed_slice();
         let mut whole = request(opcode, 0);
         whole.params.children = sys::ferry_children_params {
             children_u64: raw.as_ptr() as u64,
             count: raw.len() as u64,
         };
-        Request {
-            raw: whole,
-            keep: Keep {
-                _raw: raw,
-                children: keeps,
-                ..Keep::default()
-            },
-        }
+        Request { raw: whole, keep: Keep { _raw: raw, children: keeps, ..Keep::default() } }
     }
 
     /// One after the other; the first that fails ends it.
@@ -270,6 +260,13 @@ impl Request {
 impl Handle {
     /// Runs a request. Dropped, all of it is cancelled.
     pub async fn run(&self, request: Request) -> Outcome {
+        let mut streams = Vec::new();
+        request.keep.streams(&mut streams);
+        for stream in streams {
+            if !stream.settle().await {
+                return Outcome::refused(&self.core, sys::FERRY_E_BUSY);
+            }
+        }
         // SAFETY: all that it points to is kept, and stays where it is.
         let operation = unsafe { Operation::start(&self.core, request.raw, request.keep) };
         let (done, keep) = operation.await;
@@ -305,6 +302,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    fn refused(core: &Rc<Core>, status: i32) -> Outcome {
+        let done = sys::ferry_completion { status, ..empty() };
+        Outcome::of(core, &done, Keep::default())
+    }
+
     fn of(core: &Rc<Core>, done: &sys::ferry_completion, keep: Keep) -> Outcome {
         let mut keeps = keep.children.into_iter();
         let children: Vec<Outcome> = children_of(done)
@@ -320,10 +322,9 @@ impl Outcome {
             None
         };
         let mut buffer = keep.buffer;
-        if let (true, Some(buffer)) = (
-            done.opcode == sys::FERRY_OP_FILE_READ as u16,
-            buffer.as_mut(),
-        ) {
+        if let (true, Some(buffer)) =
+            (done.opcode == sys::FERRY_OP_FILE_READ as u16, buffer.as_mut())
+        {
             // SAFETY: so many bytes were read into it.
             unsafe { buffer.set_len(done.result.max(0) as usize) };
         }
@@ -356,11 +357,8 @@ impl Outcome {
 
     /// The stream that it opened; closed if nobody takes it.
     pub fn take_stream(&mut self) -> Option<TcpStream> {
-        let opcodes = [
-            sys::FERRY_OP_TCP_ACCEPT,
-            sys::FERRY_OP_TCP_CONNECT,
-            sys::FERRY_OP_TCP_CONNECT_NAME,
-        ];
+        let opcodes =
+            [sys::FERRY_OP_TCP_ACCEPT, sys::FERRY_OP_TCP_CONNECT, sys::FERRY_OP_TCP_CONNECT_NAME];
         let raw = self.take_handle(&opcodes)?;
         Some(TcpStream::of_handle(&self.core, raw))
     }

@@ -100,12 +100,7 @@ impl Runtime {
         if !drives {
             core.fd()?; // From now on completions signal.
         }
-        Ok(Runtime {
-            handle: Handle {
-                core,
-                tasks: Rc::default(),
-            },
-        })
+        Ok(Runtime { handle: Handle { core, tasks: Rc::default() } })
     }
 
     #[cfg(feature = "tokio")]
@@ -119,10 +114,7 @@ impl Runtime {
     ///
     /// Within another `block_on` of the same runtime, or inside a foreign executor.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        assert!(
-            self.tasks.spawner.get().is_none(),
-            "the foreign executor blocks, not this one"
-        );
+        assert!(self.tasks.spawner.get().is_none(), "the foreign executor blocks, not this one");
         let _running = Running::enter(&self.tasks);
         let main = Task::new(MAIN, &self.core.shared);
         let waker = Waker::from(main);
@@ -157,11 +149,7 @@ impl Runtime {
         let core = &self.core;
         core.flush();
         let idle = core.shared.ready() == 0 && !self.tasks.main_ready.get();
-        let awake = if core.drives {
-            self.run_engine(idle)
-        } else {
-            self.await_queue(idle)
-        };
+        let awake = if core.drives { self.run_engine(idle) } else { self.await_queue(idle) };
         core.shared.awake();
         // Without an engine only other threads can wake this one.
         if core.reap() == 0 && !awake && idle {
@@ -170,7 +158,7 @@ impl Runtime {
     }
 
     fn run_engine(&self, idle: bool) -> bool {
-        let wait = if idle && self.core.shared.may_sleep() {
+        let wait = if idle && self.core.shared.may_sleep() && self.core.is_empty() {
             sys::FERRY_FOREVER
         } else {
             0
@@ -214,9 +202,7 @@ impl Drop for Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Runtime")
-            .field("engine", &self.core.engine)
-            .finish()
+        out.debug_struct("Runtime").field("engine", &self.core.engine).finish()
     }
 }
 
@@ -237,9 +223,7 @@ impl Drop for Running<'_> {
 
 impl Tasks {
     fn add(&self, future: LocalFuture) -> usize {
-        let slot = Some(Slot {
-            future: Some(future),
-        });
+        let slot = Some(Slot { future: Some(future) });
         if let Some(number) = self.free.borrow_mut().pop() {
             self.list.borrow_mut()[number] = slot;
             return number;
@@ -255,8 +239,7 @@ impl Tasks {
     }
 
     fn poll(&self, task: Arc<Task>) {
-        task.scheduled
-            .store(false, std::sync::atomic::Ordering::Release);
+        task.scheduled.store(false, std::sync::atomic::Ordering::Release);
         let number = task.number;
         if number == MAIN {
             self.main_ready.set(true);
@@ -268,11 +251,7 @@ impl Tasks {
             None => return, // It ended before, or is the one that polls us.
         };
         let waker = Waker::from(task);
-        if future
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_pending()
-        {
+        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
             self.slot(number, |slot| slot.future = Some(future));
             return;
         }
@@ -298,11 +277,7 @@ extern "C" {
 const POLLIN: i16 = 1;
 
 fn sleep_on(fd: i32) -> bool {
-    let mut wanted = PollFd {
-        fd,
-        events: POLLIN,
-        revents: 0,
-    };
+    let mut wanted = PollFd { fd, events: POLLIN, revents: 0 };
     // SAFETY: one record, which is ours.
     unsafe { poll(&mut wanted, 1, -1) >= 0 }
 }
@@ -395,10 +370,7 @@ impl<T> Future for Wrapper<T> {
             Poll::Pending => {
                 *join.future.borrow_mut() = Some(future);
                 let mut own = join.own.borrow_mut();
-                if !own
-                    .as_ref()
-                    .map_or(false, |own| own.will_wake(context.waker()))
-                {
+                if !own.as_ref().map_or(false, |own| own.will_wake(context.waker())) {
                     *own = Some(context.waker().clone());
                 }
                 Poll::Pending
@@ -466,11 +438,7 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(output);
         }
         assert!(!self.join.canceled.get(), "a cancelled task has no output");
-        let before = self
-            .join
-            .waiting
-            .borrow_mut()
-            .replace(context.waker().clone());
+        let before = self.join.waiting.borrow_mut().replace(context.waker().clone());
         drop(before);
         Poll::Pending
     }

@@ -82,9 +82,7 @@ impl Shared {
     }
 
     fn remote(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Task>>> {
-        self.remote
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.remote.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Takes over what other threads woke.
@@ -145,11 +143,7 @@ pub(crate) struct Task {
 
 impl Task {
     pub fn new(number: usize, shared: &Arc<Shared>) -> Arc<Task> {
-        Arc::new(Task {
-            number,
-            scheduled: AtomicBool::new(false),
-            shared: shared.clone(),
-        })
+        Arc::new(Task { number, scheduled: AtomicBool::new(false), shared: shared.clone() })
     }
 }
 

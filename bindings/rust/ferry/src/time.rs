@@ -31,9 +31,7 @@ impl Handle {
     /// Expires again and again.
     pub fn interval(&self, period: Duration) -> Interval {
         let period = period.max(Duration::from_nanos(1));
-        Interval {
-            shots: Some(Multishot::start(&self.core, timer(period, period))),
-        }
+        Interval { shots: Some(Multishot::start(&self.core, timer(period, period))) }
     }
 
     /// The future's output, or an error of kind `TimedOut`: then the future has been dropped, and

@@ -17,23 +17,12 @@ pub fn compare(record: &str, field: Option<&str>, size: usize, offset: usize) {
             ferry_sys::ferry_layout_offset(name.as_ptr(), place),
         )
     };
-    assert_eq!(
-        there,
-        (size as i32, offset as i32),
-        "{} {:?}",
-        record,
-        field
-    );
+    assert_eq!(there, (size as i32, offset as i32), "{} {:?}", record, field);
 }
 
 macro_rules! record {
     ($record:ident) => {
-        compare::compare(
-            stringify!($record),
-            None,
-            std::mem::size_of::<ferry_sys::$record>(),
-            0,
-        )
+        compare::compare(stringify!($record), None, std::mem::size_of::<ferry_sys::$record>(), 0)
     };
 }
 
