@@ -71,3 +71,7 @@ pub use crate::post::{Mailbox, Message, Poster};
 pub use crate::request::{Outcome, Request, Target};
 pub use crate::runtime::{Handle, JoinHandle, Runtime};
 pub use crate::time::Interval;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -712,7 +712,7 @@ impl Chunks {
     fn start(&mut self) {
         let open = &self.stream.open;
         let mut receive = request(sys::FERRY_OP_STREAM_RECEIVE, open.raw);
-        receive.flags = (sys::FERRY_LEND | sys::FERRY_MULTISHOT) as u32;
+        receive.flags = sys::FERRY_LEND | sys::FERRY_MULTISHOT;
         self.shots = Some(Multishot::start(&open.core, receive));
     }
 }

@@ -13,7 +13,7 @@ use std::task::Wake;
 pub(crate) const MAIN: usize = usize::MAX;
 
 thread_local! {
-    static TOKEN: u8 = 0;
+    static TOKEN: u8 = const { 0 };
 }
 
 /// Differs between threads that live at the same time.
