@@ -1,0 +1,60 @@
+"""The engine behind an Engine: it lives as long as anything refers to its memory."""
+import collections
+import ctypes
+import os
+
+from . import _abi as abi
+from ._errors import check
+from ._library import library
+
+EngineInfo = collections.namedtuple('EngineInfo', 'shards host_driven state ops_in_flight '
+                                    'handles_open buffers_lent buffer_bytes_lent workers '
+                                    'workers_detached driver')
+STATES = {abi.ENGINE_RUNNING: 'running', abi.ENGINE_SHUTTING_DOWN: 'shutting down',
+          abi.ENGINE_STOPPED: 'stopped'}
+
+
+class Core:
+    """Owns a ferry_engine. Destroyed by the last reference: an Engine's, a handle's, a lent view's."""
+
+    def __init__(self, **options):
+        self.pointer = None
+        self.stopped = False
+        self.process = os.getpid()
+        self.host_driven = not options.get('shards')
+        record = abi.EngineOptions(struct_size=ctypes.sizeof(abi.EngineOptions), **options)
+        pointer = ctypes.c_void_p()
+        check(library.engine_create(ctypes.byref(record), ctypes.byref(pointer)))
+        self.pointer = pointer.value
+
+    @property
+    def forked(self):
+        """Whether this is the child of a fork, where the engine is inert."""
+        return self.process != os.getpid()
+
+    def release(self, buffer):
+        library.buffer_release(self.pointer, buffer)
+
+    def discard(self, handle):
+        library.handle_discard(self.pointer, handle)
+
+    def shutdown(self, seconds):
+        """End everything; the status."""
+        if self.stopped:
+            return abi.OK
+        status = library.engine_shutdown(self.pointer, int(seconds * 1e9))
+        self.stopped = status == abi.OK
+        return status
+
+    def info(self):
+        record = abi.EngineInfo(struct_size=ctypes.sizeof(abi.EngineInfo))
+        check(library.engine_get_info(self.pointer, ctypes.byref(record)))
+        return EngineInfo(record.shards, bool(record.host_driven), STATES[record.state],
+                          record.ops_in_flight, record.handles_open, record.buffers_lent,
+                          record.buffer_bytes_lent, record.workers, record.workers_detached,
+                          record.driver.decode())
+
+    def __del__(self):
+        # Busy is what is not shut down yet: it is left alone rather than torn away.
+        if self.pointer is not None:
+            library.engine_destroy(self.pointer)
