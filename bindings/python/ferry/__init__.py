@@ -3,7 +3,7 @@
     async with ferry.Engine() as engine:
         first, second = await asyncio.gather(engine.load('a'), engine.load('b'))
 """
-from . import _abi as abi
+from . import _abi as abi  # noqa: F401
 from . import op
 from ._channel import Channel, Mailbox
 from ._core import EngineInfo

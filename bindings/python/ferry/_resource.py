@@ -77,7 +77,7 @@ class Flow:
         self._entry = None  # of the request, while there is one
         self._tag = 0
         self._pausing = False
-        self._over = None  # why nothing more will come: an exception
+        self._over = None  # why nothing more will come: (status, os_error)
 
     def _describe(self):
         """The multishot request."""
@@ -87,8 +87,12 @@ class Flow:
         """Put what a completion brings into _items."""
         raise NotImplementedError
 
-    def _ended(self, status, os_error):
-        """The exception for a flow that has ended by itself."""
+    def _end(self):
+        """The exception for a flow that is over. A new one each time: a kept one would keep the
+        frames that it went through."""
+        status, os_error = self._over
+        if status == abi.OK:
+            return EOFError('nothing more will come')
         return error_of(status, os_error)
 
     def _arrived(self, completion):
@@ -97,7 +101,7 @@ class Flow:
         if not flags & abi.MORE:
             self._entry = None
             if not (self._pausing and status == abi.E_CANCELED):
-                self._over = self._ended(status, os_error)
+                self._over = status, os_error
             self._pausing = False
             self._wake_all()
             return
@@ -125,7 +129,7 @@ class Flow:
     async def _wait(self):
         """Until there is an item, or something has ended."""
         if self._over is not None:
-            raise self._over
+            raise self._end()
         if self._entry is None:
             self._tag, self._entry = self._engine._stage(self._describe().record, self._arrived)
         waiter = self._engine._future()

@@ -48,8 +48,8 @@ class Stream(_Socket, Flow):
         Resource.__init__(self, engine, handle)
         Flow.__init__(self)
         self._left = b''  # received, but not handed out yet; comes before everything else
-        self._abandoned = False  # a receive whose caller has gone is still under way
-        self._settling = []  # who waits for that
+        self._receiving = False  # one operation is under way, maybe without its caller by now
+        self._queued = []  # who waits for its end
         self._unsent = 0
         self._draining = []
         self._send_error = None
@@ -60,20 +60,20 @@ class Stream(_Socket, Flow):
         """Some bytes, size of them at most; b'' at the end of the stream."""
         if size <= 0:
             raise ValueError('size must be above 0')
-        if self._abandoned:
-            await self._settled()
+        if self._receiving:
+            await self._turn()
         if self._left:
             data = self._left
-        elif self._items or self._entry is not None or self._over is not None:
-            data = await self._next_chunk()
-        else:
+        elif self._idle():
             data = await self._receive_by(op.receive(self._handle))
+        else:
+            data = await self._next_chunk()
         self._left = data[size:]
         return data[:size] if self._left else data
 
     async def receive_into(self, buffer):
         """Into a bytearray or the like; brings the number of bytes, 0 at the end of the stream."""
-        if self._abandoned or self._left or self._items or self._entry is not None:
+        if self._receiving or not self._idle():
             data = await self.receive(memoryview(buffer).nbytes)
             memoryview(buffer).cast('B')[:len(data)] = data
             return len(data)
@@ -87,9 +87,9 @@ class Stream(_Socket, Flow):
             raise ValueError('size must not be negative')
         if size == 0:
             return b''
-        if self._abandoned:
-            await self._settled()
-        if not self._left and not self._items and self._entry is None and self._over is None:
+        if self._receiving:
+            await self._turn()
+        if self._idle():
             return await self._receive_by(op.receive_exactly(self._handle, size))
         return await self._gather(size)
 
@@ -115,9 +115,9 @@ class Stream(_Socket, Flow):
         LimitOverrunError if there is none within limit bytes, IncompleteReadError if the stream ends
         before: the bytes can be received all the same.
         """
-        if self._abandoned:
-            await self._settled()
-        if not self._left and not self._items and self._entry is None and self._over is None:
+        if self._receiving:
+            await self._turn()
+        if self._idle():
             return await self._receive_by(op.receive_until(self._handle, delimiter, limit))
         return await self._search(delimiter, limit)
 
@@ -139,15 +139,21 @@ class Stream(_Socket, Flow):
         finally:
             self._left = data + self._left
 
+    def _idle(self):
+        """Whether nothing has been received in advance, and nothing will be."""
+        return not (self._left or self._items) and self._entry is None and self._over is None
+
     async def _receive_by(self, request, bytes_of=None):
+        """Receive by an operation of its own. There is one at a time: others wait for their turn."""
         engine = self._engine
         tag, future = engine._begin(request)
+        self._receiving = True
         try:
             completion = await future
         except BaseException:
-            self._abandoned = True
             engine._abandon(tag, future, functools.partial(self._too_late, request, bytes_of))
             raise
+        self._end_turn()
         return engine._finish(request, completion)
 
     def _too_late(self, request, bytes_of, completion):
@@ -155,17 +161,20 @@ class Stream(_Socket, Flow):
         value = request.outcome(self._engine, completion).value
         data = bytes_of(completion) if bytes_of is not None else value
         self._left = (data or b'') + self._left
-        self._abandoned = False
-        settling, self._settling = self._settling, []
-        for waiter in settling:
+        self._end_turn()
+
+    async def _turn(self):
+        while self._receiving:
+            waiter = self._engine._future()
+            self._queued.append(waiter)
+            await waiter
+
+    def _end_turn(self):
+        self._receiving = False
+        queued, self._queued = self._queued, []
+        for waiter in queued:
             if not waiter.done():
                 waiter.set_result(None)
-
-    async def _settled(self):
-        while self._abandoned:
-            waiter = self._engine._future()
-            self._settling.append(waiter)
-            await waiter
 
     # All that comes
 
@@ -173,16 +182,16 @@ class Stream(_Socket, Flow):
         return self
 
     async def __anext__(self):
-        if self._left or self._abandoned:
+        if self._left or self._receiving:
             data = await self.receive()
             if data:
                 return data
         items = self._items
         while not items:
             if self._over is not None:
-                if isinstance(self._over, EOFError):
+                if self._over[0] == abi.OK:
                     raise StopAsyncIteration
-                raise self._over
+                raise self._end()
             await self._wait()
         return items.popleft()
 
@@ -218,9 +227,6 @@ class Stream(_Socket, Flow):
             data = completion[7]
             self._items.append(memory[data:data + completion[1]])
             self._core.release(completion[8])
-
-    def _ended(self, status, os_error):
-        return EOFError('the stream has ended') if status == abi.OK else error_of(status, os_error)
 
     # Sending
 
@@ -261,6 +267,11 @@ class Stream(_Socket, Flow):
             for waiter in draining:
                 if not waiter.done():
                     waiter.set_result(None)
+
+    @property
+    def unsent(self):
+        """Bytes written that the system has not taken yet."""
+        return self._unsent
 
     async def drain(self):
         """Wait while much is unsent; raise what became of earlier writes."""
@@ -340,9 +351,6 @@ class _LentFlow(Flow):
         _, result, _, _, _, flags, _, data, buffer = completion
         if flags & abi.BUFFER:
             self._items.append(lent_view(self._engine._core, data, result, buffer))
-
-    def _ended(self, status, os_error):
-        return self._stream._ended(status, os_error)
 
     async def stop(self):
         """What came but was not asked for stays with the stream."""
