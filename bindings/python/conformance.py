@@ -1,6 +1,6 @@
 """The scenarios of ../CONFORMANCE.md, as a user of asyncio would write them.
 
-usage: conformance.py [--uvloop] [--host-driven] [SCENARIO...]
+usage: conformance.py [--uvloop] [--own-thread] [SCENARIO...]
 """
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ SCENARIOS = {}
 PEER_HOST, _, PEER_PORT = os.environ.get('FERRY_PEER', '127.0.0.1:0').rpartition(':')
 PEER_PORT = int(PEER_PORT)
 SCRATCH = os.environ.get('FERRY_SCRATCH', '.')
-SHARDS = 1
+SHARDS = 0
 
 
 class Skip(Exception):
@@ -777,8 +777,8 @@ async def main(names):
 
 if __name__ == '__main__':
     words = sys.argv[1:]
-    if '--host-driven' in words:
-        SHARDS = 0
+    if '--own-thread' in words:
+        SHARDS = 1
     chosen = [word for word in words if not word.startswith('--')] or list(SCENARIOS)
     if '--uvloop' in words:
         import uvloop

@@ -26,6 +26,7 @@ from ._library import library
 
 BATCH = 256  # requests submitted at once
 PLACES = 256  # completions reaped at once
+BUDGET_NS = 1_000_000  # for one turn of a host-driven engine: the loop has other things to do
 RETRY_SECONDS = 0.001  # until requests that found no slot are submitted again
 SHUTDOWN_SECONDS = 10.0
 EXIT_SECONDS = 1.0
@@ -57,14 +58,15 @@ class Engine:
             async with await engine.connect('localhost', 80) as stream:
                 await stream.send(b'GET / HTTP/1.0\\r\\n\\r\\n')
 
-    shards            threads of the engine's own; 0: the loop's thread runs it between callbacks
+    shards            0: the loop's thread runs the engine between its callbacks, which is fastest
+                      for one thread of Python's; or so many threads of the engine's own
     ops_max           operations in flight; those beyond wait for a place
     handles_max, workers_max, name_workers_max, buffer_bytes_max: see ferry_engine_options
     ring              places for completions
     share             another Engine, maybe of another thread's loop: this one uses its engine
     """
 
-    def __init__(self, *, shards=1, ring=1024, share=None, **options):
+    def __init__(self, *, shards=0, ring=1024, share=None, **options):
         self._options = dict(options, shards=shards)
         self._ring = ring
         self._share = share
@@ -343,11 +345,14 @@ class Engine:
         return count
 
     def _turn(self):
-        """Run a host-driven engine until it has nothing to do."""
-        while True:
-            library.engine_poll(self._core.pointer, 0, 0, None)
-            if self._collect() < PLACES:
-                return
+        """Run a host-driven engine for a while. What is left over keeps its descriptor readable."""
+        library.engine_poll(self._core.pointer, 0, BUDGET_NS, None)
+        if self._collect() == PLACES:
+            # The ring was full, maybe: there is room now for what waited.
+            while self._collect() == PLACES:
+                pass
+            if self._loop is not None:
+                self._loop.call_soon(self._flush_later)
 
     def _reap_all(self):
         while self._collect() > 0:

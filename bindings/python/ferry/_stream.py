@@ -210,11 +210,9 @@ class Stream(_Socket, Flow):
         flow = _LentFlow(self)
         try:
             while True:
-                try:
-                    view = await flow._next()
-                except EOFError:
-                    return
-                yield view
+                yield await flow._next()  # in no variable: that would keep it lent
+        except EOFError:
+            pass
         finally:
             await flow.stop()
 
