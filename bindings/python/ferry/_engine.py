@@ -384,7 +384,7 @@ class Engine:
     # One operation
 
     def _future(self):
-        if self._loop is None:
+        if _get_running_loop() is not self._loop or self._loop is None:
             raise self._misused()
         return self._loop.create_future()
 
