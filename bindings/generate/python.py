@@ -124,7 +124,8 @@ class Emitter:
             self.struct(name.removeprefix('ferry_').upper(), letters, names)
         request = self.records['ferry_request']
         *head, params = request['fields']
-        head_letters, head_names = self.layout(head)
+        # Nobody calls back, and a deadline is put in where there is one.
+        head_letters, head_names = self.layout(head, ('callback_u64', 'user_data_u64', 'deadline_ns'))
         for member in params['members']:
             if member['name'] == 'words':
                 continue

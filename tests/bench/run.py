@@ -536,6 +536,14 @@ BENCHES = {
     **lua.BENCHES,
 }
 
+# Each binding's rows lie beside its programs.
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "python"))
+import python_rows  # noqa: E402
+
+BENCHES.update({name: lambda runner, bench=bench: bench(runner, sys.modules[__name__])
+                for name, bench in python_rows.BENCHES.items()})
+
 
 def cells(row):
     has_peer = "peer" in row

@@ -717,80 +717,80 @@ SLICE = Struct('=QQ')
 # size, allocated, modified_ns, changed_ns, accessed_ns, created_ns, device, inode, links, type, permissions, user, group, block_size
 FILE_INFO = Struct('=QQqqqqQQQIIIII36x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, delay_ns, interval_ns
-REQUEST_TIMER = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, delay_ns, interval_ns
+REQUEST_TIMER = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, address, backlog
-REQUEST_LISTEN = Struct('=H2xIQQQQQ32sQ40x')
+# opcode, flags, tag, target, address, backlog
+REQUEST_LISTEN = Struct('=H2xIQQ8x8x8x32sQ40x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, address, local
-REQUEST_CONNECT = Struct('=H2xIQQQQQ32s32s16x')
+# opcode, flags, tag, target, address, local
+REQUEST_CONNECT = Struct('=H2xIQQ8x8x8x32s32s16x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, name_u64, port, attempt_delay_ns
-REQUEST_CONNECT_NAME = Struct('=H2xIQQQQQQQQ56x')
+# opcode, flags, tag, target, name_u64, port, attempt_delay_ns
+REQUEST_CONNECT_NAME = Struct('=H2xIQQ8x8x8xQQQ56x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, name_u64, family, port
-REQUEST_RESOLVE = Struct('=H2xIQQQQQQII64x')
+# opcode, flags, tag, target, name_u64, family, port
+REQUEST_RESOLVE = Struct('=H2xIQQ8x8x8xQII64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, peer
-REQUEST_SOCKET_ADDRESS = Struct('=H2xIQQQQQQ72x')
+# opcode, flags, tag, target, peer
+REQUEST_SOCKET_ADDRESS = Struct('=H2xIQQ8x8x8xQ72x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, option, value
-REQUEST_SOCKET_SET = Struct('=H2xIQQQQQI4xq64x')
+# opcode, flags, tag, target, option, value
+REQUEST_SOCKET_SET = Struct('=H2xIQQ8x8x8xI4xq64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, descriptor, kind
-REQUEST_ADOPT = Struct('=H2xIQQQQQqQ64x')
+# opcode, flags, tag, target, descriptor, kind
+REQUEST_ADOPT = Struct('=H2xIQQ8x8x8xqQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, to, size, from_offset, to_offset
-REQUEST_COPY = Struct('=H2xIQQQQQQQQQ48x')
+# opcode, flags, tag, target, to, size, from_offset, to_offset
+REQUEST_COPY = Struct('=H2xIQQ8x8x8xQQQQ48x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, buffer_u64, size
-REQUEST_RECEIVE = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, buffer_u64, size
+REQUEST_RECEIVE = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, buffer_u64, size, delimiter_size, delimiter
-REQUEST_RECEIVE_UNTIL = Struct('=H2xIQQQQQQQQ16s40x')
+# opcode, flags, tag, target, buffer_u64, size, delimiter_size, delimiter
+REQUEST_RECEIVE_UNTIL = Struct('=H2xIQQ8x8x8xQQQ16s40x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, data_u64, size
-REQUEST_SEND = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, data_u64, size
+REQUEST_SEND = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, slices_u64, count, offset
-REQUEST_SLICES = Struct('=H2xIQQQQQQQQ56x')
+# opcode, flags, tag, target, slices_u64, count, offset
+REQUEST_SLICES = Struct('=H2xIQQ8x8x8xQQQ56x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, path_u64, size_max
-REQUEST_LOAD = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, path_u64, size_max
+REQUEST_LOAD = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, path_u64, data_u64, size, mode
-REQUEST_STORE = Struct('=H2xIQQQQQQQQQ48x')
+# opcode, flags, tag, target, path_u64, data_u64, size, mode
+REQUEST_STORE = Struct('=H2xIQQ8x8x8xQQQQ48x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, path_u64, open_flags, mode
-REQUEST_OPEN = Struct('=H2xIQQQQQQII64x')
+# opcode, flags, tag, target, path_u64, open_flags, mode
+REQUEST_OPEN = Struct('=H2xIQQ8x8x8xQII64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, buffer_u64, size, offset
-REQUEST_FILE = Struct('=H2xIQQQQQQQQ56x')
+# opcode, flags, tag, target, buffer_u64, size, offset
+REQUEST_FILE = Struct('=H2xIQQ8x8x8xQQQ56x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, data_only
-REQUEST_SYNC = Struct('=H2xIQQQQQQ72x')
+# opcode, flags, tag, target, data_only
+REQUEST_SYNC = Struct('=H2xIQQ8x8x8xQ72x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, size
-REQUEST_TRUNCATE = Struct('=H2xIQQQQQQ72x')
+# opcode, flags, tag, target, size
+REQUEST_TRUNCATE = Struct('=H2xIQQ8x8x8xQ72x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, path_u64, no_follow
-REQUEST_PATH = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, path_u64, no_follow
+REQUEST_PATH = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, capacity
-REQUEST_CHANNEL = Struct('=H2xIQQQQQQ72x')
+# opcode, flags, tag, target, capacity
+REQUEST_CHANNEL = Struct('=H2xIQQ8x8x8xQ72x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, result, data_u64
-REQUEST_MESSAGE = Struct('=H2xIQQQQQqQ64x')
+# opcode, flags, tag, target, result, data_u64
+REQUEST_MESSAGE = Struct('=H2xIQQ8x8x8xqQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, children_u64, count
-REQUEST_CHILDREN = Struct('=H2xIQQQQQQQ64x')
+# opcode, flags, tag, target, children_u64, count
+REQUEST_CHILDREN = Struct('=H2xIQQ8x8x8xQQ64x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns, child_u64, attempts_max, delay_ns, delay_max_ns
-REQUEST_RETRY = Struct('=H2xIQQQQQQQQQ48x')
+# opcode, flags, tag, target, child_u64, attempts_max, delay_ns, delay_max_ns
+REQUEST_RETRY = Struct('=H2xIQQ8x8x8xQQQQ48x')
 
-# opcode, flags, tag, target, callback_u64, user_data_u64, deadline_ns
-REQUEST_BARE = Struct('=H2xIQQQQQ80x')
+# opcode, flags, tag, target
+REQUEST_BARE = Struct('=H2xIQQ8x8x8x80x')
 
 REQUEST_SIZE = 128
 COMPLETION_SIZE = 64

@@ -322,7 +322,7 @@ class Engine:
         first = self._tag - self._count + 1
         if tag < first or tag not in self._pending:
             return
-        _pack_bare(self._batch, (tag - first) * _SIZE, abi.OP_NOP, 0, tag, 0, 0, 0, 0)
+        _pack_bare(self._batch, (tag - first) * _SIZE, abi.OP_NOP, 0, tag, 0)
         self._pending[tag] = [_ignore, None, 0]
         entry[0]((tag, 0, abi.E_CANCELED, 0, 0, abi.REUSABLE, 0, 0, 0))
 

@@ -137,11 +137,15 @@ class Flow:
         try:
             await waiter
         except BaseException:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            elif self._items:
-                self._wake()
+            self._give_up(waiter)
             raise
+
+    def _give_up(self, waiter):
+        """Who waited has gone: if he was to have an item, the next one has it."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif self._items:
+            self._wake()
 
     async def _next(self):
         while not self._items:

@@ -5,7 +5,7 @@ from asyncio import _get_running_loop
 from . import _abi as abi
 from . import op
 from ._errors import IncompleteReadError, LimitOverrunError, error_of
-from ._library import memory
+from ._library import library, memory
 from ._memory import BYTES_AT, lent_view
 from ._resource import Flow, Resource
 
@@ -18,7 +18,20 @@ OPTIONS = {'no_delay': abi.SOCKET_NO_DELAY, 'keep_alive': abi.SOCKET_KEEP_ALIVE,
            'linger': abi.SOCKET_LINGER}
 
 _SIZE, _SEND = abi.REQUEST_SIZE, abi.OP_STREAM_SEND
+_MORE_LENT = abi.MORE | abi.BUFFER
+_release = library.buffer_release
 _pack_send = abi.REQUEST_SEND.pack_into
+
+
+class _Nothing:
+    """What is awaited when there is nothing to wait for."""
+
+    def __await__(self):
+        return _EMPTY
+
+
+_EMPTY = iter(())
+_NOTHING = _Nothing()
 
 
 class _Socket(Resource):
@@ -47,6 +60,7 @@ class Stream(_Socket, Flow):
     def __init__(self, engine, handle):
         Resource.__init__(self, engine, handle)
         Flow.__init__(self)
+        self._next_bytes = op.receive(handle)
         self._left = b''  # received, but not handed out yet; comes before everything else
         self._receiving = False  # one operation is under way, maybe without its caller by now
         self._queued = []  # who waits for its end
@@ -65,7 +79,7 @@ class Stream(_Socket, Flow):
         if self._left:
             data = self._left
         elif self._idle():
-            data = await self._receive_by(op.receive(self._handle))
+            data = await self._receive_by(self._next_bytes)
         else:
             data = await self._next_chunk()
         self._left = data[size:]
@@ -188,12 +202,36 @@ class Stream(_Socket, Flow):
                 return data
         items = self._items
         while not items:
+            # As Flow._wait, spelled out: this is what a busy server does most.
             if self._over is not None:
                 if self._over[0] == abi.OK:
                     raise StopAsyncIteration
                 raise self._end()
-            await self._wait()
+            engine = self._engine
+            if _get_running_loop() is not engine._loop or self._entry is None:
+                await self._wait()
+                continue
+            waiter = engine._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                self._give_up(waiter)
+                raise
         return items.popleft()
+
+    def _arrived(self, completion):
+        if completion[5] == _MORE_LENT and self._waiters and len(self._items) < self.ITEMS_MAX:
+            data = completion[7]
+            self._items.append(memory[data:data + completion[1]])
+            _release(self._core.pointer, completion[8])
+            waiter = self._waiters.popleft()
+            if waiter.done():
+                self._wake()
+            else:
+                waiter.set_result(None)
+        else:
+            Flow._arrived(self, completion)
 
     async def _next_chunk(self):
         try:
@@ -229,16 +267,18 @@ class Stream(_Socket, Flow):
     # Sending
 
     def write(self, data):
-        """Send without waiting. Errors come with the next drain, send or close."""
+        """Send without waiting. Errors come with the next drain or send."""
         if type(data) is not bytes:
             data = bytes(data)
-        size = len(data)
-        if not size:
-            return
+        if data:
+            self._put(data, (self._sent, data))
+            self._unsent += len(data)
+
+    def _put(self, data, entry):
+        """As Engine._stage, spelled out for a send: this is what a busy server does most."""
         engine = self._engine
-        if _get_running_loop() is not engine._loop:
+        if _get_running_loop() is not engine._loop or engine._loop is None:
             raise engine._misused()
-        # As Engine._stage, spelled out: this is what a busy server does most.
         count = engine._count
         if count == engine._room:
             count = engine._make_room()
@@ -246,20 +286,19 @@ class Stream(_Socket, Flow):
             engine._loop.call_soon(engine._flush_later)
         engine._count = count + 1
         tag = engine._tag = engine._tag + 1
-        _pack_send(engine._batch, count * _SIZE, _SEND, 0, tag, self._handle, 0, 0, 0,
-                   id(data) + BYTES_AT, size)
-        engine._pending[tag] = (self._sent, data)
-        self._unsent += size
+        _pack_send(engine._batch, count * _SIZE, _SEND, 0, tag, self._handle, id(data) + BYTES_AT,
+                   len(data))
+        engine._pending[tag] = entry
+        return tag
 
     def _sent(self, completion):
         """What one write came to. Sends complete in their order."""
-        _, result, status, os_error, _, _, _, _, _ = completion
-        if status < 0:
-            self._unsent = 0
-            if self._send_error is None:
-                self._send_error = (status, os_error)
+        if completion[2] == 0:
+            self._unsent -= completion[1]
         else:
-            self._unsent = max(self._unsent - result, 0)
+            self._unsent -= self._unsent
+            if self._send_error is None:
+                self._send_error = completion[2:4]
         if self._draining and self._unsent <= UNSENT_LOW:
             draining, self._draining = self._draining, []
             for waiter in draining:
@@ -271,8 +310,13 @@ class Stream(_Socket, Flow):
         """Bytes written that the system has not taken yet."""
         return self._unsent
 
-    async def drain(self):
+    def drain(self):
         """Wait while much is unsent; raise what became of earlier writes."""
+        if self._unsent <= UNSENT_HIGH and self._send_error is None:
+            return _NOTHING
+        return self._drain()
+
+    async def _drain(self):
         if self._unsent > UNSENT_HIGH:
             await self._drained(UNSENT_LOW)
         if self._send_error is not None:
@@ -287,8 +331,20 @@ class Stream(_Socket, Flow):
     async def send(self, data):
         """Send all of it; returns when the system has taken it. Cancelled, it is sent all the same:
         half a message would spoil the stream."""
-        if len(data):
-            await self._send(op.send(self._handle, data))
+        if type(data) is not bytes:
+            if len(data):
+                await self._send(op.send(self._handle, data))
+        elif data:
+            engine = self._engine
+            future = engine._future()
+            tag = self._put(data, [future.set_result, data, 0])
+            try:
+                completion = await future
+            except BaseException:
+                engine._leave(tag)
+                raise
+            if completion[2] != abi.OK:
+                raise error_of(*completion[2:4])
 
     async def send_vectored(self, pieces):
         """Send several pieces as if they were one."""

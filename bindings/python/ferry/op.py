@@ -45,7 +45,7 @@ class Request:
     def __init__(self, layout, opcode, target, *params, flags=0, keep=None, take=None, about=None,
                  fail=None):
         handle = target if type(target) is int else getattr(target, 'handle', target)
-        self.record = bytearray(layout.pack(opcode, flags, 0, handle, 0, 0, 0, *params))
+        self.record = bytearray(layout.pack(opcode, flags, 0, handle, *params))
         self.keep = keep  # the memory that it points to
         self.take = take  # (engine, completion) -> value
         self.about = about

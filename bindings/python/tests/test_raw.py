@@ -45,14 +45,14 @@ class Raw(unittest.TestCase):
     def test_a_packed_request_is_what_a_prepare_function_makes(self):
         request = abi.Request()
         library.prepare_timer(ctypes.byref(request), 5, 7)
-        self.assertEqual(bytes(request), abi.REQUEST_TIMER.pack(abi.OP_TIMER, abi.MULTISHOT, 0, 0, 0,
-                                                                0, 0, 5, 7))
+        self.assertEqual(bytes(request), abi.REQUEST_TIMER.pack(abi.OP_TIMER, abi.MULTISHOT, 0, 0, 5,
+                                                                7))
         library.prepare_stream_receive_until(ctypes.byref(request), 1, None, 9, b'\r\n', 2)
         self.assertEqual(bytes(request), abi.REQUEST_RECEIVE_UNTIL.pack(
-            abi.OP_STREAM_RECEIVE_UNTIL, 0, 0, 1, 0, 0, 0, 0, 9, 2, b'\r\n'))
+            abi.OP_STREAM_RECEIVE_UNTIL, 0, 0, 1, 0, 9, 2, b'\r\n'))
         library.prepare_tcp_accept(ctypes.byref(request), 1)
         self.assertEqual(bytes(request), abi.REQUEST_BARE.pack(abi.OP_TCP_ACCEPT, abi.MULTISHOT, 0,
-                                                               1, 0, 0, 0))
+                                                               1))
 
     def test_every_status_has_its_exception(self):
         statuses = {value for name, value in vars(abi).items() if name.startswith('E_')}

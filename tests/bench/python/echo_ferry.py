@@ -3,22 +3,25 @@
 own: the engine has a thread; driven: the loop's thread runs it. awaited: each send is waited for.
 """
 import asyncio
+import contextlib
 import sys
 
 import ferry
 
 
 async def serve(stream):
-    async with stream:
-        async for chunk in stream:
-            stream.write(chunk)
-            await stream.drain()
+    with contextlib.suppress(ConnectionError):
+        async with stream:
+            async for chunk in stream:
+                stream.write(chunk)
+                await stream.drain()
 
 
 async def serve_awaited(stream):
-    async with stream:
-        while chunk := await stream.receive():
-            await stream.send(chunk)
+    with contextlib.suppress(ConnectionError):
+        async with stream:
+            while chunk := await stream.receive():
+                await stream.send(chunk)
 
 
 async def main(shards, serve):

@@ -1,0 +1,105 @@
+"""Python on Ferry against asyncio's own, for ../run.py."""
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+FILES = 20000
+
+
+def works(python, module):
+    return subprocess.run([python, "-c", f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"],
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+class Python:
+    """The programs of this folder, run by the first interpreter that has uvloop, else by ours."""
+
+    def __init__(self, runner, tools):
+        self.runner, self.tools = runner, tools
+        candidates = [sys.executable, "/usr/bin/python3"]
+        self.uvloop = next((python for python in candidates if works(python, "uvloop")), None)
+        self.program = self.uvloop or sys.executable
+        build = os.path.dirname(os.path.dirname(runner.programs))
+        os.environ.update({"FERRY_LIBRARY": os.path.join(build, "capi", "libferry.so"),
+                           "PYTHONPATH": os.path.join(ROOT, "bindings", "python"),
+                           "PYTHONDONTWRITEBYTECODE": "1"})
+
+    def measure(self, core, name, *arguments):
+        return self.runner.measure(core, self.program, os.path.join(HERE, name), *arguments)
+
+    def echo(self, name, *arguments):
+        return self.tools.echo(self.runner, self.program, [os.path.join(HERE, name), *arguments],
+                               ["-c", 64])
+
+
+def bench_echo(runner, tools):
+    python = Python(runner, tools)
+    servers = {
+        "asyncio streams": ("echo_streams.py",),
+        "loop's thread": ("echo_ferry.py", "driven"),
+        "own thread": ("echo_ferry.py", "own"),
+        "each awaited": ("echo_ferry.py", "driven", "awaited"),
+    }
+    if python.uvloop:
+        servers.update({"uvloop streams": ("echo_streams.py", "uvloop"),
+                        "loop's thread, uvloop": ("echo_ferry.py", "driven", "uvloop")})
+    else:
+        print("    without uvloop: no Python 3.11 here has it")
+    samples = runner.interleave({variant: lambda words=words: python.echo(*words)
+                                 for variant, words in servers.items()})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["messages"] / 1e3
+
+    def rate(variant):
+        return statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples[variant])
+
+    def row(variant, peer, target=None):
+        runner.add("python echo 64 B x 64", variant, samples, cpu_us, "us CPU/message", target, peer,
+                   f"{rate(variant):.1f} / {rate(peer):.1f} thousand/s; peer: {peer}")
+
+    row("loop's thread", "asyncio streams", "ratio <= 1")
+    row("own thread", "asyncio streams")
+    row("each awaited", "asyncio streams")
+    if python.uvloop:
+        row("loop's thread", "uvloop streams")
+        row("loop's thread, uvloop", "uvloop streams")
+
+
+def bench_files(runner, tools):
+    python = Python(runner, tools)
+    with tempfile.TemporaryDirectory(prefix="ferry-bench-") as directory:
+        for i in range(FILES):
+            with open(os.path.join(directory, str(i)), "wb") as file:
+                file.write(b"f" * 4096)
+        samples = runner.interleave({
+            variant: lambda words=words: python.measure(None, "files.py", directory, FILES, 1, *words)
+            for variant, words in (("to_thread", ("threads",)), ("loop's thread", ("ferry",)),
+                                   ("own thread", ("ferry", "own")))})
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["count"] / 1e3
+
+    runner.add("python files 4 KiB x 64", "loop's thread", samples, cpu_us, "us CPU/file", None,
+               "to_thread", "peer: open().read() by asyncio.to_thread")
+    for variant, target in (("loop's thread", "ratio >= 2"), ("own thread", None)):
+        runner.add("python files 4 KiB x 64", variant, samples, tools.per_second, "thousand/s", target,
+                   "to_thread", "peer: open().read() by asyncio.to_thread")
+
+
+def bench_reap(runner, tools):
+    python = Python(runner, tools)
+    count = 200000 if runner.quick else 1000000
+    for batch in (16, 256):
+        samples = runner.interleave({
+            way: lambda way=way: python.measure(runner.server_core, "reap.py", way, count, batch)
+            for way in ("array", "mapped")})
+        runner.add(f"python reap x {batch}", "array call", {"array call": samples["array"],
+                   "mapped": samples["mapped"]}, lambda sample: sample["ns"], "ns", None, "mapped",
+                   "peer: the mapped ring; one completion taken and unpacked")
+
+
+BENCHES = {"python-echo": bench_echo, "python-files": bench_files, "python-reap": bench_reap}
