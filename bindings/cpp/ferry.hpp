@@ -653,9 +653,11 @@ class Loop {
         root_.stop();
         ferry_status status = FERRY_OK;
         while (status == FERRY_OK && (root_.size() != 0 || in_flight_ != 0)) {
-            status = turn();
-            if (in_flight_ == 0 && ready_ == nullptr)
+            if (drain([] { return true; }))
+                continue;
+            if (in_flight_ == 0 && yielded_ == nullptr)
                 break; // Who waits now waits for nothing of ours.
+            status = sleep();
         }
         drain([] { return true; });
         // A frame that the kernel may write into stays, if it must be for ever.
@@ -729,6 +731,11 @@ class Loop {
         promise.next = nullptr;
         *last_ready_ = &promise;
         last_ready_ = &promise.next;
+    }
+    /** The same at the next turn. */
+    void yield(detail::PromiseBase &promise) {
+        promise.next = yielded_;
+        yielded_ = &promise;
     }
     ferry_status submit(const ferry_request &request, ferry_op *op) {
         ferry_status status = ferry_queue_submit(queue_->get(), &request, 1, op, nullptr);
@@ -805,6 +812,8 @@ class Loop {
     /** All that waits in the ring, or as long as go_on() says so. True if there was anything. */
     template <class GoOn> bool drain(GoOn go_on) {
         bool any = false;
+        for (auto *yielded = std::exchange(yielded_, nullptr); yielded != nullptr;)
+            make_ready(*std::exchange(yielded, yielded->next));
         run_ready();
         std::atomic_ref<std::uint32_t> shared_head(*ring_.head);
         std::uint32_t head = shared_head.load(std::memory_order_relaxed);
@@ -845,13 +854,12 @@ class Loop {
         return status;
     }
 
-    /** Deliver what there is; if there is nothing, sleep until there may be something. */
-    ferry_status turn() {
-        return drain([] { return true; }) ? FERRY_OK : sleep();
-    }
+    /** Until there may be something in the ring. */
     ferry_status sleep() {
         if (host_driven_)
-            return ferry_engine_run(core_->engine, FERRY_FOREVER, 0, nullptr);
+            return ferry_engine_run(core_->engine, yielded_ ? 0 : FERRY_FOREVER, 0, nullptr);
+        if (yielded_ != nullptr)
+            return FERRY_OK;
         std::int32_t waiting = ferry_queue_arm(queue_->get());
         if (waiting == 0)
             wakeups_.acquire();
@@ -864,6 +872,7 @@ class Loop {
     ferry_queue_mapping ring_ = {};
     detail::PromiseBase *ready_ = nullptr;
     detail::PromiseBase **last_ready_ = &ready_;
+    detail::PromiseBase *yielded_ = nullptr;
     Scope root_{this};
     std::size_t in_flight_ = 0;
     std::uint64_t delivered_ = 0;
@@ -1692,6 +1701,23 @@ inline auto this_loop() {
         Loop &await_resume() const noexcept { return *promise->loop; }
     };
     return Awaiter();
+}
+
+namespace detail {
+
+struct Yield {
+    bool await_ready() const noexcept { return false; }
+    template <class P> void await_suspend(std::coroutine_handle<P> handle) {
+        handle.promise().loop->yield(handle.promise());
+    }
+    void await_resume() const noexcept {}
+};
+
+} // namespace detail
+
+/** Goes on at the loop's next turn, after what the engine has completed by then. */
+inline auto yield() {
+    return detail::Yield();
 }
 
 /**
