@@ -4,11 +4,12 @@ import os
 import shutil
 import statistics
 import subprocess
-import tempfile
+
+from harness import Skip, cpu_us_per_message, file_directory, message_rate, per_second
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = "luv"
-FILES, FILE_BYTES = 20000, 4096
+FILES = 20000
 CONNECTIONS = 64
 
 
@@ -18,10 +19,9 @@ def program(name):
 
 def why_not(runner, luv=True):
     """Why this cannot be measured here; nothing if it can."""
-    library = os.path.join(os.path.dirname(os.path.dirname(runner.programs)), "capi", "libferry.so")
-    if not os.path.exists(library):
+    if not os.path.exists(runner.library):
         return "no shared library was built"
-    os.environ["FERRY_LIBRARY"] = library
+    os.environ["FERRY_LIBRARY"] = runner.library
     if shutil.which("luajit") is None:
         return "there is no luajit"
     if luv and subprocess.run(["luajit", program("has_luv")], stderr=subprocess.DEVNULL,
@@ -39,50 +39,38 @@ def echo(runner, name):
 
 def bench_lua_echo(runner):
     if reason := why_not(runner):
-        print(f"  lua-echo: skipped: {reason}")
-        return
+        raise Skip(reason)
     samples = runner.interleave({
         PEER: lambda: echo(runner, "echo_luv"),
         "pieces": lambda: echo(runner, "echo_ferry")})
 
-    def cpu_us(sample):
-        return sample["cpu_ns"] / sample["messages"] / 1e3
-
     def rate(side):
-        return statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples[side])
+        return statistics.median(map(message_rate, samples[side]))
 
-    runner.add("LuaJIT echo 64 B x 64", "pieces", samples, cpu_us, "us CPU/message", "ratio <= 1",
-               peer=PEER, notes=f"peer: luv; {rate('pieces'):.0f} / {rate(PEER):.0f} thousand/s")
+    runner.add("LuaJIT echo 64 B x 64", "pieces", samples, cpu_us_per_message, "us CPU/message", "ratio <= 1",
+               peer=PEER, notes=f"{rate('pieces'):.0f} / {rate(PEER):.0f} thousand/s")
 
 
 def bench_lua_files(runner):
     if reason := why_not(runner):
-        print(f"  lua-files: skipped: {reason}")
-        return
+        raise Skip(reason)
     luajit, passes = shutil.which("luajit"), 1 if runner.quick else 3
-    with tempfile.TemporaryDirectory(prefix="ferry-bench-") as directory:
-        for i in range(FILES):
-            with open(os.path.join(directory, str(i)), "wb") as file:
-                file.write(b"f" * FILE_BYTES)
+    with file_directory(FILES) as directory:
         samples = runner.interleave({
             side: lambda name=name: runner.measure(None, luajit, program(name), directory, FILES,
                                                    passes)
             for side, name in ((PEER, "files_luv"), ("ferry.load", "files_ferry"),
                                ("io.open", "files_io"))})
 
-    def per_second(sample):
-        return sample["count"] / sample["elapsed_ns"] * 1e6
-
     plain = statistics.median(map(per_second, samples["io.open"]))
     runner.add("LuaJIT whole 4 KiB files", "ferry.load", samples, per_second, "thousand/s",
                "ratio >= 2", peer=PEER,
-               notes=f"peer: luv, open, fstat, read, close; io.open, one by one: {plain:.0f}")
+               notes=f"luv: open, fstat, read, close; io.open, one by one: {plain:.0f}")
 
 
 def bench_lua_reap(runner):
     if reason := why_not(runner, luv=False):
-        print(f"  lua-reap: skipped: {reason}")
-        return
+        raise Skip(reason)
     count = 1000000 if runner.quick else 4000000
     samples = runner.interleave({
         "mapped": lambda: runner.measure(runner.server_core, shutil.which("luajit"),

@@ -3,7 +3,8 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
+
+import harness
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -18,13 +19,12 @@ def works(python, module):
 class Python:
     """The programs of this folder, run by the first interpreter that has uvloop, else by ours."""
 
-    def __init__(self, runner, tools):
-        self.runner, self.tools = runner, tools
+    def __init__(self, runner):
+        self.runner = runner
         candidates = [sys.executable, "/usr/bin/python3"]
         self.uvloop = next((python for python in candidates if works(python, "uvloop")), None)
         self.program = self.uvloop or sys.executable
-        build = os.path.dirname(os.path.dirname(runner.programs))
-        os.environ.update({"FERRY_LIBRARY": os.path.join(build, "capi", "libferry.so"),
+        os.environ.update({"FERRY_LIBRARY": runner.library,
                            "PYTHONPATH": os.path.join(ROOT, "bindings", "python"),
                            "PYTHONDONTWRITEBYTECODE": "1"})
 
@@ -32,12 +32,12 @@ class Python:
         return self.runner.measure(core, self.program, os.path.join(HERE, name), *arguments)
 
     def echo(self, name, *arguments):
-        return self.tools.echo(self.runner, self.program, [os.path.join(HERE, name), *arguments],
+        return harness.echo(self.runner, self.program, [os.path.join(HERE, name), *arguments],
                                ["-c", 64])
 
 
-def bench_echo(runner, tools):
-    python = Python(runner, tools)
+def bench_echo(runner):
+    python = Python(runner)
     servers = {
         "asyncio streams": ("echo_streams.py",),
         "loop's thread": ("echo_ferry.py", "driven"),
@@ -52,15 +52,12 @@ def bench_echo(runner, tools):
     samples = runner.interleave({variant: lambda words=words: python.echo(*words)
                                  for variant, words in servers.items()})
 
-    def cpu_us(sample):
-        return sample["cpu_ns"] / sample["messages"] / 1e3
-
     def rate(variant):
-        return statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples[variant])
+        return statistics.median(map(harness.message_rate, samples[variant]))
 
     def row(variant, peer, target=None):
-        runner.add("python echo 64 B x 64", variant, samples, cpu_us, "us CPU/message", target, peer,
-                   f"{rate(variant):.1f} / {rate(peer):.1f} thousand/s; peer: {peer}")
+        runner.add("python echo 64 B x 64", variant, samples, harness.cpu_us_per_message, "us CPU/message", target, peer,
+                   f"{rate(variant):.1f} / {rate(peer):.1f} thousand/s")
 
     row("loop's thread", "asyncio streams", "ratio <= 1")
     row("own thread", "asyncio streams")
@@ -70,28 +67,22 @@ def bench_echo(runner, tools):
         row("loop's thread, uvloop", "uvloop streams")
 
 
-def bench_files(runner, tools):
-    python = Python(runner, tools)
-    with tempfile.TemporaryDirectory(prefix="ferry-bench-") as directory:
-        for i in range(FILES):
-            with open(os.path.join(directory, str(i)), "wb") as file:
-                file.write(b"f" * 4096)
+def bench_files(runner):
+    python = Python(runner)
+    with harness.file_directory(FILES) as directory:
         samples = runner.interleave({
             variant: lambda words=words: python.measure(None, "files.py", directory, FILES, 1, *words)
             for variant, words in (("to_thread", ("threads",)), ("loop's thread", ("ferry",)),
                                    ("own thread", ("ferry", "own")))})
-    def cpu_us(sample):
-        return sample["cpu_ns"] / sample["count"] / 1e3
-
-    runner.add("python files 4 KiB x 64", "loop's thread", samples, cpu_us, "us CPU/file", None,
+    runner.add("python files 4 KiB x 64", "loop's thread", samples, harness.cpu_us, "us CPU/file", None,
                "to_thread", "peer: open().read() by asyncio.to_thread")
     for variant, target in (("loop's thread", "ratio >= 2"), ("own thread", None)):
-        runner.add("python files 4 KiB x 64", variant, samples, tools.per_second, "thousand/s", target,
+        runner.add("python files 4 KiB x 64", variant, samples, harness.per_second, "thousand/s", target,
                    "to_thread", "peer: open().read() by asyncio.to_thread")
 
 
-def bench_reap(runner, tools):
-    python = Python(runner, tools)
+def bench_reap(runner):
+    python = Python(runner)
     count = 200000 if runner.quick else 1000000
     for batch in (16, 256):
         samples = runner.interleave({

@@ -1,0 +1,379 @@
+"""Ferry from C against libuv, and against whoever does the job by hand."""
+
+import os
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+
+from harness import (FILES, PEER, Failure, echo, end, file_directory, per_second, read_line)
+
+IDLE_CONNECTIONS = 10000
+
+# TCP echo
+
+
+def bench_echo(runner, name, load_arguments, message, target_inline, target_queue):
+    servers = {
+        PEER: ("echo_libuv", [message]),
+        "inline, lent": ("echo_ferry_inline", [message]),
+        "inline, copied": ("echo_ferry_inline", [message, "copy"]),
+        "queue, lent": ("echo_ferry_queue", [message]),
+        "queue, copied": ("echo_ferry_queue", [message, "copy"]),
+    }
+    if message != 0:
+        servers["libuv, a write each"] = ("echo_libuv", [message, "each"])
+    samples = runner.interleave({
+        variant: lambda program=program, arguments=arguments:
+            echo(runner, program, arguments, load_arguments)
+        for variant, (program, arguments) in servers.items()})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["messages"] / 1e3
+
+    def rate(variant):
+        return statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples[variant])
+
+    for drive, target in (("inline", target_inline), ("queue", target_queue)):
+        rows = [runner.add(name, f"{drive}, {way}", samples, cpu_us, "us CPU/message",
+                           notes=f"{rate(f'{drive}, {way}'):.0f} / {rate(PEER):.0f} thousand/s")
+                for way in ("lent", "copied")]
+        # A host takes the better of the two ways to send: the target holds for that one.
+        if target is not None:
+            best = min(rows, key=lambda row: row["ratio"])
+            best.update({"target": target, "met": Target(target).met(best["ferry"], best["ratio"])})
+    if message != 0:
+        runner.add(name, "libuv, a write each", samples, cpu_us, "us CPU/message",
+                   notes="not Ferry: libuv without gathering")
+
+
+def bench_echo_64(runner):
+    bench_echo(runner, "echo 64 B x 64", ["-c", 64], 0, "ratio <= 1.03", "ratio <= 1.08")
+
+
+def bench_echo_1000(runner):
+    bench_echo(runner, "echo 64 B x 1000", ["-c", 1000], 0, "ratio <= 1.03", "ratio <= 1.08")
+
+
+def bench_echo_16k(runner):
+    bench_echo(runner, "echo 16 KiB x 64", ["-c", 64, "-s", 16384], 0, None, None)
+
+
+def bench_pipeline(runner):
+    bench_echo(runner, "pipelined 16 x 64 B", ["-c", 64, "-d", 16], 64, "ratio <= 1.1",
+               "ratio <= 1.1")
+
+
+# Everything else
+
+
+def bench_files(runner):
+    passes = 5 if runner.quick else 20
+    with file_directory() as directory:
+        samples = runner.interleave({
+            variant: lambda program=program:
+                runner.measure(None, program, directory, FILES, passes)
+            for variant, program in ((PEER, "files_libuv"), ("FILE_LOAD", "files_ferry"),
+                                     ("blocking", "files_blocking"))})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["count"] / 1e3
+
+    blocking = statistics.median(map(per_second, samples["blocking"]))
+    runner.add("whole 4 KiB files", "FILE_LOAD", samples, per_second, "thousand/s", "ratio >= 2.5",
+               notes=f"a blocking loop: {blocking:.0f}")
+    runner.add("whole 4 KiB files", "FILE_LOAD", samples, cpu_us, "us CPU/file")
+
+
+def bench_lines(runner):
+    count = 5000000 if runner.quick else 20000000
+    samples = runner.interleave({
+        PEER: lambda: runner.measure(None, "lines_libuv", "stream", count),
+        "lent": lambda: runner.measure(None, "lines_ferry", "lent", count),
+        "single, copied": lambda: runner.measure(None, "lines_ferry", "single", count // 4)})
+
+    def cpu_ns(sample):
+        return sample["cpu_ns"] / sample["count"]
+
+    def million(variant):
+        return statistics.median(per_second(sample) / 1e3 for sample in samples[variant])
+
+    for variant, target in (("lent", "ratio <= 1.1"), ("single, copied", None)):
+        runner.add("lines 24 B", variant, samples, cpu_ns, "ns CPU/line", target,
+                   notes=f"{million(variant):.1f} / {million(PEER):.1f} million/s")
+
+    arguments = ["-c", 64, "-s", 24, "-l"]
+    samples = runner.interleave({
+        PEER: lambda: echo(runner, "lines_libuv", ["echo"], arguments),
+        "inline, lent": lambda: echo(runner, "echo_ferry_inline", [0, "lines"], arguments)})
+    runner.add("line echo x 64", "inline, lent", samples,
+               lambda sample: sample["cpu_ns"] / sample["messages"] / 1e3, "us CPU/line",
+               "ratio <= 1.1")
+
+
+def bench_chain(runner):
+    passes = 5 if runner.quick else 20
+    with file_directory() as directory:
+        arguments = (directory, FILES, passes)
+        samples = runner.interleave({
+            PEER: lambda: runner.measure(None, "chain_libuv", *arguments),
+            "steps": lambda: runner.measure(None, "chain_ferry", "steps", *arguments),
+            "chain": lambda: runner.measure(None, "chain_ferry", "chain", *arguments)})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["count"] / 1e3
+
+    runner.add("open, read, close", "chain", samples, cpu_us, "us CPU/file", "ratio <= 1",
+               peer="steps", notes="peer: three Ferry requests")
+    for variant in ("chain", "steps"):
+        runner.add("open, read, close", variant, samples, cpu_us, "us CPU/file")
+
+
+def bench_copy(runner):
+    size, passes = (64 << 20, 4) if runner.quick else (256 << 20, 4)
+    with tempfile.NamedTemporaryFile(prefix="ferry-bench-") as file:
+        for _ in range(size >> 20):
+            file.write(os.urandom(1 << 20))
+        file.flush()
+        samples = runner.interleave({
+            "sendfile": lambda: runner.measure(None, "copy_blocking", file.name, passes),
+            "HANDLE_COPY": lambda: runner.measure(None, "copy_ferry", file.name, passes)})
+    runner.add("file to socket", "HANDLE_COPY", samples,
+               lambda sample: sample["cpu_ns"] / sample["count"] * 1e3, "us CPU/MB",
+               peer="sendfile", notes="peer: a thread that blocks in sendfile")
+    runner.add("file to socket", "HANDLE_COPY", samples,
+               lambda sample: sample["count"] / sample["elapsed_ns"], "GB/s", "ratio >= 0.98",
+               peer="sendfile", notes="the same")
+
+
+def bench_nop(runner):
+    count = 2000000 if runner.quick else 10000000
+    core = runner.server_core
+    samples = runner.interleave({
+        PEER: lambda: runner.measure(core, "nop_libuv", count),
+        "submit to reap": lambda: runner.measure(core, "nop_ferry", count)})
+    # libuv has no such thing; a timer that is due at once is the nearest.
+    runner.add("nop x 64", "submit to reap", samples, lambda sample: sample["ns"], "ns",
+               "value <= 60", notes="libuv: timers of 0 ms")
+    described = [sample["described_ns"] for sample in samples["submit to reap"]]
+    runner.add("nop x 64", "described too", {"described too": described}, lambda ns: ns, "ns",
+               peer=None)
+
+
+def bench_trace(runner):
+    count = 2000000 if runner.quick else 10000000
+    core = runner.server_core
+    samples = runner.interleave({
+        hook: lambda hook=hook: runner.measure(core, "nop_ferry", count, hook)
+        for hook in ("off", "count", "copy")})
+    for hook, variant in (("count", "a hook that counts"), ("copy", "a hook that copies")):
+        runner.add("traced nop x 64", variant, {variant: samples[hook], "off": samples["off"]},
+                   lambda sample: sample["ns"], "ns", peer="off",
+                   notes="not libuv beside it, but Ferry without a hook")
+
+
+def bench_cross(runner):
+    count = 4000000 if runner.quick else 20000000
+    samples = runner.interleave({
+        PEER: lambda: runner.measure(None, "cross_libuv", count),
+        "inline": lambda: runner.measure(None, "cross_ferry", "inline", count),
+        "reaped back": lambda: runner.measure(None, "cross_ferry", "reap", count // 2)})
+
+    def million(sample):
+        return per_second(sample) / 1e3
+
+    runner.add("from a thread x 32", "inline", samples, million, "million/s", "value >= 15")
+    runner.add("from a thread x 32", "reaped back", samples, million, "million/s",
+               notes="libuv: one way only")
+
+
+def bench_channel(runner):
+    count = 1000000 if runner.quick else 5000000
+    core = runner.server_core
+
+    def per_message(sample):
+        return sample["elapsed_ns"] / sample["count"]
+
+    def million(sample):
+        return per_second(sample) / 1e3
+
+    samples = runner.interleave({
+        "mutex": lambda: runner.measure(core, "channel_condvar", "one", count),
+        "one thread": lambda: runner.measure(core, "channel_ferry", "one", count)})
+    runner.add("channel x 64", "one thread", samples, per_message, "ns", peer="mutex",
+               notes="peer: mutex and condition variables, uncontended")
+    samples = runner.interleave({
+        "mutex": lambda: runner.measure(None, "channel_condvar", "threads", count),
+        "inline": lambda: runner.measure(None, "channel_ferry", "inline", count),
+        "reaped": lambda: runner.measure(None, "channel_ferry", "reap", count)})
+    runner.add("channel x 32", "inline", samples, million, "million/s", peer="mutex",
+               notes="thread to thread; peer: one lock a batch")
+    runner.add("channel x 32", "reaped", samples, million, "million/s", peer="mutex",
+               notes="three threads: producer, engine, consumer")
+
+
+def bench_timers(runner):
+    count = 1000000
+    core = runner.server_core
+    samples = runner.interleave({
+        PEER: lambda: runner.measure(core, "timers_libuv", count),
+        "the wheel": lambda: runner.measure(core, "wheel", count),
+        "C API": lambda: runner.measure(core, "timers_ferry", count)})
+    for variant, target in (("the wheel", "ratio <= 0.2"), ("C API", "ratio <= 0.5")):
+        parts = "; ".join(
+            part + " " + " / ".join(
+                f"{statistics.median(sample[part + '_ns'] for sample in samples[side]):.0f}"
+                for side in (variant, PEER))
+            for part in ("start", "stop"))
+        runner.add("million timers", variant, samples,
+                   lambda sample: sample["start_ns"] + sample["stop_ns"], "ns start + stop", target,
+                   notes=parts)
+
+
+def resident_bytes(pid):
+    # Not statm: its counters are summed up lazily and may be off by some hundred KiB.
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("Rss:"):
+                return int(line.split()[1]) * 1024
+    raise Failure("no Rss")
+
+
+def count_descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def wait_for_descriptors(pid, count):
+    give_up = time.monotonic() + 10
+    while count_descriptors(pid) != count:
+        if time.monotonic() > give_up:
+            raise Failure(f"the server has {count_descriptors(pid)} descriptors, not {count}")
+        time.sleep(0.02)
+    time.sleep(0.1)
+
+
+def idle(runner, program, connections):
+    with runner.server(program) as (pid, port):
+        own = count_descriptors(pid)
+        # Whatever the first connections cost once is no cost of each.
+        runner.measure(runner.load_core, "load", "-p", port, "-c", 8, "-n", 1000)
+        wait_for_descriptors(pid, own)
+        before = resident_bytes(pid)
+        load = runner.start(runner.load_core, "load", "-p", port, "-H", "-c", connections,
+                            stdin=subprocess.PIPE)
+        sample = {}
+        try:
+            for word in ("connected", "spoken"):
+                if read_line(load, "load") != word:
+                    raise Failure("load lost its way")
+                wait_for_descriptors(pid, own + connections)
+                sample[word] = (resident_bytes(pid) - before) / connections
+                load.stdin.write("\n")
+                load.stdin.flush()
+            load.wait(30)
+        except subprocess.TimeoutExpired:
+            raise Failure("load hung") from None
+        finally:
+            end(load)
+        return sample
+
+
+def bench_idle(runner):
+    # The programs raise their soft limit to the hard one; some descriptors are the program's own.
+    connections = min(IDLE_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
+    samples = runner.interleave({
+        PEER: lambda: idle(runner, "echo_libuv", connections),
+        "inline": lambda: idle(runner, "echo_ferry_inline", connections),
+        "queue": lambda: idle(runner, "echo_ferry_queue", connections),
+    }, rounds=1 if runner.quick else min(3, runner.rounds))
+    for variant in ("inline", "queue"):
+        for word, note in (("connected", "never spoken"), ("spoken", "each spoken once")):
+            runner.add(f"idle x {connections}", variant, samples, lambda sample: sample[word],
+                       "bytes each", "value <= 768", notes=note)
+
+
+# Frames: how far a budget of 2 ms is overrun with 10,000 things ready at once
+
+
+FRAMES_PEERS = {"receive": "receive"}  # what libuv does beside it; a timer for all others
+FRAMES_NOTES = {
+    "dispatch": "10,000 completions in the ring",
+    "nop": "10,000 nops",
+    "inbox": "10,000 nops from another thread",
+    "timer": "10,000 timers due",
+    "mixed": "5,000 nops, 5,000 timers due",
+    "receive": "10,000 sockets readable",
+    "send": "10,000 sends; no peer",
+}
+
+
+def histogram(samples, which, part):
+    """How many frames were overrun by how much: text, a line for each bucket that has any."""
+    bounds = samples[0]["bounds_us"]
+    names = ["none"] + [f"<= {bound} us" for bound in bounds[1:]] + [f"> {bounds[-1]} us"]
+    counts = [sum(column) for column in zip(*(sample[which][part]["buckets"] for sample in samples))]
+    widest = max(counts) or 1
+    return [f"      {name:>12}  {count:>7}  {'#' * -(-count * 40 // widest)}"
+            for name, count in zip(names, counts) if count]
+
+
+def print_frames(kind, samples):
+    for side, which in ((kind, "frames"), (PEER, "frames"), (kind, "control")):
+        if side not in samples:
+            continue
+        for part, what in (("wall", "all frames"), ("own", "frames that were not disturbed")):
+            figures = [sample[which][part] for sample in samples[side]]
+            middle = {name: statistics.median(figure[name] for figure in figures)
+                      for name in ("p50", "p99", "p999", "max")}
+            title = "control" if which == "control" else side if side != kind else f"Ferry, {kind}"
+            count = sum(figure["count"] for figure in figures)
+            print(f"    {title}, {what} ({count}): overrun p50 {middle['p50']:.1f}, p99 "
+                  f"{middle['p99']:.1f}, p99.9 {middle['p999']:.1f}, max {middle['max']:.1f} us")
+            print("\n".join(histogram(samples[side], which, part)), flush=True)
+
+
+def worst(sample, part):
+    """The overrun at the 99.9th percentile; of all frames if there was none without disturbance."""
+    figures = sample["frames"]
+    return figures[part if figures[part]["count"] else "wall"]["p999"]
+
+
+def bench_frames(runner):
+    count = 500 if runner.quick else 2000
+    for kind in FRAMES_NOTES:
+        variants = {kind: lambda kind=kind: runner.measure(None, "frames_ferry", kind, count)}
+        if kind != "send":
+            peer = FRAMES_PEERS.get(kind, "timer")
+            variants[PEER] = lambda peer=peer: runner.measure(None, "frames_libuv", peer, count // 10)
+        samples = runner.interleave(variants)
+        print_frames(kind, samples)
+        disturbed = sum(sample["frames"]["disturbed"] for sample in samples[kind])
+        frames = sum(sample["frames"]["wall"]["count"] for sample in samples[kind])
+        # Frames in which the system took the processor away say nothing of who had the budget: the
+        # target holds for the others, but the figure of all stands beside it.
+        for variant, part, target, note in (
+                ("undisturbed", "own", "value <= 100", f"{disturbed} of {frames} were disturbed"),
+                ("all", "wall", None, FRAMES_NOTES[kind])):
+            figures = {side: [worst(sample, part) for sample in samples[side]] for side in samples}
+            figures[variant] = figures.pop(kind)
+            runner.add(f"frame, {kind}", variant, figures, lambda us: us, "us over, p99.9", target,
+                       peer=PEER if PEER in figures else None, notes=note)
+
+BENCHES = {
+    "echo-64": bench_echo_64,
+    "echo-1000": bench_echo_1000,
+    "echo-16k": bench_echo_16k,
+    "pipeline": bench_pipeline,
+    "files": bench_files,
+    "chain": bench_chain,
+    "copy": bench_copy,
+    "lines": bench_lines,
+    "nop": bench_nop,
+    "trace": bench_trace,
+    "cross": bench_cross,
+    "channel": bench_channel,
+    "timers": bench_timers,
+    "idle": bench_idle,
+    "frames": bench_frames,
+}
