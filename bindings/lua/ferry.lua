@@ -8,8 +8,8 @@
 --     end)
 --
 -- Whatever waits may be called in a task (ferry.spawn) or in the main program, which then runs the
--- engine meanwhile. Times are in seconds. Failures are nil, message, code; ferry.TIMED_OUT and so on
--- are the codes. The end of a stream, file or channel is nil alone.
+-- engine meanwhile. Times are in seconds. Failures are nil, message, code; ferry.TIMED_OUT and so
+-- on are the codes. The end of a stream, file or channel is nil alone.
 local ffi = require("ffi")
 local library = require("ferry.library")
 local Engine = require("ferry.engine")
@@ -40,7 +40,7 @@ function ferry.child(index, level)
     return { handle = C.ferry_child_handle(index - 1, level or 0) }
 end
 
--- ---- what an engine can do -----------------------------------------------------------------------
+-- ---- what an engine can do ----------------------------------------------------------------------
 
 function Engine:sleep(seconds, timeout)
     return self:perform(operations.sleep, timeout, seconds)
@@ -128,7 +128,7 @@ function Engine:await(description)
         description[3], description[4])
 end
 
--- ---- messages from elsewhere ---------------------------------------------------------------------
+-- ---- messages from elsewhere --------------------------------------------------------------------
 
 local message_from_elsewhere = {
     decode = function(_, _, record)
@@ -176,7 +176,7 @@ function Engine:message()
     return message[1], message[2], message[3]
 end
 
--- ---- the engine of a plain program ---------------------------------------------------------------
+-- ---- the engine of a plain program --------------------------------------------------------------
 
 local default
 

@@ -1,6 +1,6 @@
--- The core of the engine: requests are written into one array, submitted together once a turn, and their
--- completions read from the mapped ring. A request's tag is the number of a slot: `waiters` tells
--- who waits there, `anchors` keeps what the engine may still read or write.
+-- The core of the engine: requests are written into one array, submitted together once a turn, and
+-- their completions read from the mapped ring. A request's tag is the number of a slot: `waiters`
+-- tells who waits there, `anchors` keeps what the engine may still read or write.
 local ffi = require("ffi")
 local library = require("ferry.library")
 local owned = require("ferry.owned")

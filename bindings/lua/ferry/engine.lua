@@ -1,5 +1,5 @@
--- The engine as a program drives it: in turns, each of which lets tasks go on, submits what they ask
--- for, and takes what has come.
+-- The engine as a program drives it: in turns, each of which lets tasks go on, submits what they
+-- ask for, and takes what has come.
 local ffi = require("ffi")
 local library = require("ferry.library")
 local owned = require("ferry.owned")

@@ -22,7 +22,7 @@ local function new(class_of, engine, handle)
     return setmetatable({ engine = engine, handle = handle, owner = engine:own(handle) }, class_of)
 end
 
--- ---- sources -------------------------------------------------------------------------------------
+-- ---- sources ------------------------------------------------------------------------------------
 
 -- Where the completions of a multishot request gather until somebody takes them. When many have
 -- gathered the request is cancelled, which loses nothing, and begun again when they were taken: so
@@ -47,10 +47,13 @@ end
 
 local function ended(self, status)
     self.slot = nil
-    if self.pausing and status == K.E_CANCELED then
-        self.pausing = nil
-    else
+    if not self.pausing or status ~= K.E_CANCELED then
         self.ended = status
+        return
+    end
+    self.pausing = nil
+    if self.last == 0 and not self:begin() then -- All was taken in the meantime: go on.
+        self.ended = K.E_FULL
     end
 end
 
@@ -136,6 +139,8 @@ function Inbox:take()
     elseif task.cancelled then
         task.cancelled = nil
         return failure(K.E_CANCELED)
+    elseif self.task and self.task.parked == self then
+        return failure(K.E_BUSY)
     end
     self.task, task.parked = task, self
     local came, a, b = yield()
@@ -192,7 +197,7 @@ local function start(engine, operation, object, argument, many)
     return setmetatable({ inbox = inbox, object = object }, Source)
 end
 
--- ---- listeners -----------------------------------------------------------------------------------
+-- ---- listeners ----------------------------------------------------------------------------------
 
 local Listener = class()
 
@@ -238,7 +243,7 @@ function Listener:give_up()
     return self.engine:perform(operations.give_up, nil, self)
 end
 
--- ---- streams -------------------------------------------------------------------------------------
+-- ---- streams ------------------------------------------------------------------------------------
 
 local Stream = class()
 
@@ -261,7 +266,8 @@ function Stream:receive(timeout)
 end
 
 -- `for piece in stream:pieces() do`: strings, until the end or a failure. One request receives them
--- all, so after it has begun only pieces() and receive() go on with it; the others are BUSY.
+-- all, so after it has begun only pieces() and receive() (without a timeout) go on with it; the
+-- others are BUSY.
 function Stream:pieces()
     if not self.reader and not self.engine.closed then
         self.reader = new_inbox(self.engine, operations.receive_pieces, { handle = self.handle })
@@ -332,7 +338,7 @@ end
 
 Stream.give_up = Listener.give_up
 
--- ---- files ---------------------------------------------------------------------------------------
+-- ---- files --------------------------------------------------------------------------------------
 
 local File = class()
 
@@ -369,7 +375,7 @@ end
 
 File.give_up = Listener.give_up
 
--- ---- channels ------------------------------------------------------------------------------------
+-- ---- channels -----------------------------------------------------------------------------------
 
 local Channel = class()
 

@@ -4,6 +4,7 @@ function love.conf(t)
     t.window.title = "Ferry"
     t.window.width, t.window.height = 640, 360
     t.window.vsync = 0 -- The game keeps its own pace, and measures what a frame costs.
-    t.modules.audio, t.modules.sound, t.modules.physics, t.modules.video = false, false, false, false
-    t.modules.joystick = false
+    for _, module in ipairs({ "audio", "joystick", "physics", "sound", "video" }) do
+        t.modules[module] = false
+    end
 end

@@ -33,7 +33,7 @@ local function parse(arguments)
     return options
 end
 
--- ---- tiles ---------------------------------------------------------------------------------------
+-- ---- tiles --------------------------------------------------------------------------------------
 
 -- What a loader calls: the next tile to load, nearest first; and that it is there.
 function game.next_wanted()
@@ -102,7 +102,7 @@ local function draw_tiles()
     end
 end
 
--- ---- the frame -----------------------------------------------------------------------------------
+-- ---- the frame ----------------------------------------------------------------------------------
 
 function love.load(arguments)
     game.options = parse(arguments)

@@ -10,8 +10,8 @@ local checked = 0
 
 local function same(what, ours, json, theirs)
     if ours ~= json or ours ~= theirs then
-        error(("%s: %s here, %d in ferry.json, %d in the library"):format(what, tostring(ours), json,
-            theirs))
+        error(("%s: %s here, %d in ferry.json, %d in the library"):format(what, tostring(ours),
+            json, theirs))
     end
     checked = checked + 1
 end

@@ -114,6 +114,52 @@ case("memory is kept while the engine may write it", function()
     engine:close()
 end)
 
+case("a reader that is slower than the sender", function()
+    local engine = ferry.engine()
+    local size, most, sum = 4 * 2 ^ 20, 0, 0
+    engine:run(function()
+        local listener = assert(engine:listen("127.0.0.1", 0))
+        local sending = engine:spawn(function()
+            local stream = assert(engine:connect("127.0.0.1", listener.port))
+            assert(stream:send(("0123456789abcdef"):rep(size / 16)))
+            stream:close()
+        end)
+        local stream = assert(listener:accept())
+        for buffer in stream:receive_all() do
+            assert(tostring(buffer):sub(1, 1) == ("0123456789abcdef"):sub(sum % 16 + 1, sum % 16 + 1))
+            sum = sum + #buffer
+            buffer:release()
+            most = math.max(most, engine:info().buffers_lent)
+            if sum % 3 == 0 then
+                engine:sleep(0.001)
+            end
+        end
+        sending:join()
+        -- The same as strings, and one reader at a time.
+        local again = engine:spawn(function()
+            return assert(engine:connect("127.0.0.1", listener.port)):send(("x"):rep(300000))
+        end)
+        local second, count = assert(listener:accept()), 0
+        for piece in second:pieces() do
+            count = count + #piece
+            fails(ferry.BUSY, second:receive_exactly(1))
+            engine:sleep(0)
+            if count == 300000 then
+                break
+            end
+        end
+        assert(again:join())
+        local waiting = engine:spawn(second.receive, second)
+        engine:sleep(0.001)
+        fails(ferry.BUSY, second:receive())
+        second:close()
+        fails(ferry.CLOSED, waiting:join())
+    end)
+    assert(sum == size, sum)
+    assert(most <= 200, "what was not taken piles up: " .. most)
+    engine:close()
+end)
+
 case("a coroutine of the program's own", function()
     raises("use ferry.spawn", function()
         ferry.run(function()

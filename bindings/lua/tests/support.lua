@@ -5,7 +5,7 @@ local ferry = require("ferry")
 
 local support = {}
 
--- ---- expectations --------------------------------------------------------------------------------
+-- ---- expectations -------------------------------------------------------------------------------
 
 local function shown(value)
     local text = tostring(value)
@@ -38,7 +38,7 @@ function support.fails(codes, value, message, code)
         shown(message), code and ferry.code_name(code) or "no code"), 2)
 end
 
--- ---- the peer ------------------------------------------------------------------------------------
+-- ---- the peer -----------------------------------------------------------------------------------
 
 support.peer_host, support.peer_port = os.getenv("FERRY_PEER"):match("^(.*):(%d+)$")
 support.peer_port = tonumber(support.peer_port)
@@ -93,7 +93,7 @@ function support.receive_rest(stream)
     end
 end
 
--- ---- bytes ---------------------------------------------------------------------------------------
+-- ---- bytes --------------------------------------------------------------------------------------
 
 local noise = {}
 for i = 1, 65536 + 4096 do
@@ -123,7 +123,7 @@ function support.series(first, size)
     return series:rep(turns):sub(first % 256 + 1, first % 256 + size)
 end
 
--- ---- SHA-256 (FIPS 180-4) ------------------------------------------------------------------------
+-- ---- SHA-256 (FIPS 180-4) -----------------------------------------------------------------------
 
 local band, bxor, bnot, ror, rshift = bit.band, bit.bxor, bit.bnot, bit.ror, bit.rshift
 

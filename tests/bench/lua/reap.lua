@@ -1,9 +1,8 @@
 -- What it costs to take one completion out of the mapped ring: luajit reap.lua [count]
 --
--- prints {"raw_ns":..,"binding_ns":..,"task_ns":..}: a loop that reads a record's tag, status, flags
--- and result; the binding's own, which finds who waits and frees the slot; the same with a coroutine
--- that goes on, waits for the next one and is submitted again (the whole of an operation that does
--- nothing).
+-- prints {"raw_ns":..,"binding_ns":..,"task_ns":..}: a loop that reads a record's tag, status,
+-- flags and result; the binding's own, which finds who waits and frees the slot; the whole of an
+-- operation that does nothing, from a coroutine's call until it goes on.
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/../../../bindings/lua/?.lua;" .. package.path
 local bit = require("bit")

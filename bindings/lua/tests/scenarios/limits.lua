@@ -65,7 +65,7 @@ local function ten_thousand_cancelled(engine)
     equal(ended(), 10000, "completions")
 end
 
--- ---- handles -------------------------------------------------------------------------------------
+-- ---- handles ------------------------------------------------------------------------------------
 
 local function close_pending(engine)
     local stream = support.peer(engine, "silent")
@@ -101,7 +101,7 @@ local function foreign(engine)
     stream:close()
 end
 
--- ---- messages ------------------------------------------------------------------------------------
+-- ---- messages -----------------------------------------------------------------------------------
 
 local senders_path = os.getenv("FERRY_LUA_SENDERS")
 
@@ -116,7 +116,7 @@ local function post(engine)
     for i = 0, COUNT - 1 do
         equal(engine:message(), i, "message")
     end
-    assert(engine:sleep(0)) -- The ring's place is given back when the turn ends, and it waits for that.
+    assert(engine:sleep(0)) -- The thread waits for its places in the ring, which go with the turn.
     equal(senders.senders_join(thread), 0, "the thread's status")
 end
 

@@ -115,7 +115,7 @@ local function dropped(engine)
     end
 end
 
--- ---- compositions --------------------------------------------------------------------------------
+-- ---- compositions -------------------------------------------------------------------------------
 
 local function all(engine)
     local begun = ferry.now()
