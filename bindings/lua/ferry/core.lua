@@ -6,7 +6,7 @@ local library = require("ferry.library")
 local owned = require("ferry.owned")
 local Task = require("ferry.task")
 
-local C, K, failure, now = library.C, library.constants, library.failure, library.now
+local C, K, now = library.C, library.constants, library.now
 local band, tobit = bit.band, bit.tobit
 local continue = Task.continue
 local BATCH = 256

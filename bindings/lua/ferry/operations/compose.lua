@@ -2,7 +2,6 @@
 local ffi = require("ffi")
 local library = require("ferry.library")
 local owned = require("ferry.owned")
-local common = require("ferry.operations.common")
 
 local K, failure = library.constants, library.failure
 local band = bit.band
