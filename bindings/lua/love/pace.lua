@@ -82,7 +82,8 @@ function pace.report(game)
     local lines = {}
     for _, name in ipairs(columns) do
         local values = {}
-        for i = WARM_FRAMES + 1, #pace.frames do
+        local warm = math.min(WARM_FRAMES, math.floor(#pace.frames / 2)) -- A slow machine makes few.
+        for i = warm + 1, #pace.frames do
             values[#values + 1] = ("%.4f"):format(pace.frames[i][name] * 1e3)
         end
         lines[#lines + 1] = ("%q: [%s]"):format(name, table.concat(values, ", "))
