@@ -772,7 +772,8 @@ async def main(names):
                 print(name, 'skip', reason, flush=True)
             except Exception as error:
                 traceback.print_exc()
-                print(name, 'FAIL', ' '.join(f'{type(error).__name__}: {error}'.split()), flush=True)
+                what = ' '.join(f'{type(error).__name__}: {error}'.split())
+                print(name, 'FAIL', what, flush=True)
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ class Channel(Resource):
         self._shared = shared or (itertools.count(1), {}, collections.deque())
 
     def via(self, engine):
-        """The same channel for the loop of another Engine that shares this one's. Closing stays with
-        the original."""
+        """The same channel for the loop of another Engine that shares this one's. Closing it stays
+        with the original."""
         channel = Channel(engine, self._handle, self._shared)
         channel._open = False
         return channel
@@ -114,7 +114,8 @@ class Mailbox:
     def _ready(self):
         count = library.queue_reap(self._queue, self._out, len(self._out))
         if count < 0:
-            self._engine._loop.remove_reader(self._descriptor)
+            if self._engine._loop is not None and not self._core.forked:
+                self._engine._loop.remove_reader(self._descriptor)
             return
         self._items.extend((self._out[i].result, self._out[i].data_u64) for i in range(count))
         if self._waiter is not None and not self._waiter.done():
@@ -137,9 +138,12 @@ class Mailbox:
 
     def close(self):
         """What is in it can still be received."""
-        if self._queue is None:
-            return
-        self._engine._loop.remove_reader(self._descriptor)
+        if self._queue is not None:
+            self.detach(self._engine._loop)
+
+    def detach(self, loop):
+        """Leave the loop, with all that has come."""
+        loop.remove_reader(self._descriptor)
         self._engine._mailboxes.discard(self)
         self._ready_all()
         library.queue_destroy(self._queue)

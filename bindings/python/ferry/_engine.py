@@ -132,7 +132,7 @@ class Engine:
         for mailbox in list(self._mailboxes):
             mailbox.close()
         if self._share is not None:
-            await self._leave_shared()
+            await self._leave_shared(self._loop.time() + timeout)
             return
         ends = self._loop.time() + timeout
         while True:
@@ -145,13 +145,13 @@ class Engine:
         if not self._core.stopped:
             check(status)
 
-    async def _leave_shared(self):
+    async def _leave_shared(self, ends):
         """End what was asked for here; the engine itself goes on for the others."""
         self._flush()
         for tag, entry in list(self._pending.items()):
             if type(entry) is list:
                 self._cancel(tag, entry)
-        while self._pending and not self._core.stopped:
+        while self._pending and not self._core.stopped and self._loop.time() < ends:
             await asyncio.sleep(0.001)
         self._finish_off()
         library.queue_destroy(self._queue)
@@ -172,9 +172,13 @@ class Engine:
         """Let go of the loop and hand out the last completions."""
         loop, self._loop = self._loop, None
         _alive.discard(self)
+        if loop is None:
+            return
         # A loop of another thread is left alone: only that thread may touch it.
         if not loop.is_closed() and self._thread == threading.get_ident():
             loop.remove_reader(self._descriptor)
+            for mailbox in list(self._mailboxes):
+                mailbox.detach(loop)
             self._reap_all()
             for tag in range(self._tag - self._count + 1, self._tag + 1):
                 self._hand_out([_refused(tag, abi.E_SHUTDOWN)])

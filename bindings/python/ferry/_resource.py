@@ -1,4 +1,4 @@
-"""What every handle has in common: it is closed once, by hand, by `async with`, or when forgotten."""
+"""What every handle has in common: it is closed by hand, by `async with`, or when forgotten."""
 import collections
 import warnings
 
@@ -65,8 +65,8 @@ op.KINDS['Resource'] = Resource
 class Flow:
     """Messages of one multishot request, kept in order for whoever asks next.
 
-    It is started by the first who asks and pauses when too many wait: the engine then holds back the
-    peer. Whoever is cancelled while waiting takes nothing with him.
+    It is started by the first who asks and pauses when too many wait: the engine then holds back
+    the peer. Whoever is cancelled while waiting takes nothing with him.
     """
 
     ITEMS_MAX = 64

@@ -60,6 +60,47 @@ class Loops(Case):
         with self.assertRaises(ferry.ShutdownError):
             await engine.sleep(0)
 
+    async def test_closed_twice_at_once(self):
+        engine = ferry.Engine(shards=SHARDS)
+        engine.open()
+        mailbox = engine.mailbox()
+        sleeping = asyncio.ensure_future(engine.sleep(3600))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(engine.close(), engine.close())
+        mailbox.close()
+        with self.assertRaises(ferry.ShutdownError):
+            await sleeping
+
+    async def test_terminate_within_the_loop(self):
+        engine = ferry.Engine(shards=SHARDS)
+        engine.open()
+        mailbox = engine.mailbox()
+        mailbox.post(1)
+        sleeping = asyncio.ensure_future(engine.sleep(3600))
+        await asyncio.sleep(0)
+        engine.terminate()
+        with self.assertRaises(ferry.ShutdownError):
+            await sleeping
+        self.assertEqual(await mailbox.receive(), (1, 0))
+        with self.assertRaises(ferry.ShutdownError):
+            mailbox.post(2)
+
+    async def test_a_shared_engine_that_ends_first(self):
+        owner = ferry.Engine(shards=SHARDS)
+        owner.open()
+        guest = ferry.Engine(share=owner)
+        guest.open()
+        sleeping = asyncio.ensure_future(guest.sleep(3600))
+        await asyncio.sleep(0.01)
+        await owner.close()
+        with self.assertRaises(ferry.ShutdownError):
+            await sleeping
+        with self.assertRaises(ferry.ShutdownError):
+            await guest.sleep(0)
+        await guest.close()
+        with self.assertRaises(ferry.ShutdownError):
+            ferry.Engine(share=owner).open()
+
     async def test_impossible_options(self):
         with self.assertRaises(ValueError):
             ferry.Engine(shards=65).open()
