@@ -15,11 +15,16 @@ STATES = {abi.ENGINE_RUNNING: 'running', abi.ENGINE_SHUTTING_DOWN: 'shutting dow
 
 
 class Core:
-    """Owns a ferry_engine. Destroyed by the last reference: an Engine's, a handle's, a lent view's."""
+    """Owns a ferry_engine, which the last reference destroys: an Engine's, a handle's, a view's.
+
+    When all of them are garbage together, they are finalised in any order: so the pointer is None as
+    soon as there is no engine any more, and whoever shuts down last destroys it.
+    """
 
     def __init__(self, **options):
         self.pointer = None
         self.stopped = False
+        self.forgotten = False
         self.process = os.getpid()
         self.host_driven = not options.get('shards')
         record = abi.EngineOptions(struct_size=ctypes.sizeof(abi.EngineOptions), **options)
@@ -33,14 +38,16 @@ class Core:
         return self.process != os.getpid()
 
     def release(self, buffer):
-        library.buffer_release(self.pointer, buffer)
+        if self.pointer is not None:
+            library.buffer_release(self.pointer, buffer)
 
     def discard(self, handle):
-        library.handle_discard(self.pointer, handle)
+        if self.pointer is not None:
+            library.handle_discard(self.pointer, handle)
 
     def shutdown(self, seconds):
         """End everything; the status."""
-        if self.stopped:
+        if self.stopped or self.pointer is None:
             return abi.OK
         status = library.engine_shutdown(self.pointer, int(seconds * 1e9))
         self.stopped = status == abi.OK
@@ -54,7 +61,12 @@ class Core:
                           record.buffer_bytes_lent, record.workers, record.workers_detached,
                           record.driver.decode())
 
+    def destroy_if_forgotten(self):
+        """What is not shut down yet is left alone rather than torn away."""
+        if self.forgotten and self.pointer is not None and (self.stopped or self.forked):
+            pointer, self.pointer = self.pointer, None
+            library.engine_destroy(pointer)
+
     def __del__(self):
-        # Busy is what is not shut down yet: it is left alone rather than torn away.
-        if self.pointer is not None:
-            library.engine_destroy(self.pointer)
+        self.forgotten = True
+        self.destroy_if_forgotten()

@@ -104,6 +104,19 @@ class Engine:
             self._core = self._share._core
             if self._core is None or self._core.stopped:
                 raise error_of(abi.E_SHUTDOWN)
+        try:
+            self._open_queue()
+        except BaseException:
+            if self._share is None:
+                self._core.shutdown(EXIT_SECONDS)
+            self._core = None
+            raise
+        self._loop = loop
+        self._thread = threading.get_ident()
+        loop.add_reader(self._descriptor, self._turn if self._host_driven else self._collect)
+        _alive.add(self)
+
+    def _open_queue(self):
         self._host_driven = self._core.host_driven and self._share is None
         options = abi.QueueOptions(struct_size=ctypes.sizeof(abi.QueueOptions), capacity=self._ring)
         queue, descriptor = ctypes.c_void_p(), ctypes.c_int32()
@@ -115,10 +128,6 @@ class Engine:
             check(library.queue_fd(self._queue, ctypes.byref(descriptor)))
         self._descriptor = descriptor.value
         self._make_ring()
-        self._loop = loop
-        self._thread = threading.get_ident()
-        loop.add_reader(self._descriptor, self._turn if self._host_driven else self._collect)
-        _alive.add(self)
 
     async def close(self, timeout=SHUTDOWN_SECONDS):
         """Shut down: whatever is pending ends with ShutdownError. Waits for it without blocking."""
@@ -167,6 +176,7 @@ class Engine:
         if self._share is None:
             self._core.shutdown(timeout)
         self._finish_off()
+        self._core.destroy_if_forgotten()
 
     def _finish_off(self):
         """Let go of the loop and hand out the last completions."""
@@ -179,7 +189,8 @@ class Engine:
             loop.remove_reader(self._descriptor)
             for mailbox in list(self._mailboxes):
                 mailbox.detach(loop)
-            self._reap_all()
+            if self._core.pointer is not None:
+                self._reap_all()
             for tag in range(self._tag - self._count + 1, self._tag + 1):
                 self._hand_out([_refused(tag, abi.E_SHUTDOWN)])
             self._count = 0
@@ -409,7 +420,7 @@ class Engine:
         entry = self._pending.get(tag)
         if entry is not None:
             entry[0] = handler
-            if self._loop is not None:
+            if self._loop is not None and self._core.pointer is not None:
                 self._cancel(tag, entry)
             return
         completion = self._missed.pop(tag, None)

@@ -14,6 +14,7 @@ from ferry import abi
 
 PRELUDE = '''
 import asyncio, os, sys, threading, time, ferry
+from ferry import op as engine_op
 async def opened():
     engine = ferry.Engine(shards=int(sys.argv[1]))
     engine.open()
@@ -25,7 +26,7 @@ async def busy(engine):
     tasks = [asyncio.ensure_future(stream.receive_into(bytearray(65536))) for stream in streams]
     tasks += [asyncio.ensure_future(stream.send(bytes(32 << 20))) for stream in streams]
     tasks += [asyncio.ensure_future(engine.sleep(3600)) for _ in range(20)]
-    tasks += [asyncio.ensure_future(engine.load('/dev/zero'))]
+    tasks += [asyncio.ensure_future(engine.race(engine_op.sleep(3600), engine_op.sleep(3600)))]
     await asyncio.sleep(0.05)
     return listener, streams, tasks
 '''
@@ -203,6 +204,28 @@ asyncio.run(main())
 sys.exit(3)
 ''', 3, silent=False)
 
+    def test_exit_with_a_read_that_nothing_ends(self):
+        # The system may write into its buffer for as long as the process lives.
+        self.ends('''
+async def main():
+    engine = await opened()
+    reads, writes = os.pipe()
+    file = await engine.adopt(reads, 'file')
+    reading = asyncio.ensure_future(file.read(65536))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    await asyncio.wait([reading])
+    del file, reading, engine
+    return writes
+writes = asyncio.run(main())
+import gc
+gc.collect()
+os.write(writes, bytes(65536))
+time.sleep(0.05)
+print('still here')
+sys.exit(8)
+''', 8, silent=False, words='still here')
+
     def test_exit_within_the_loop(self):
         self.ends('''
 async def main():
@@ -225,7 +248,7 @@ for call in (lambda: engine.sleep(0), lambda: things[1][0].receive()):
         asyncio.run(call())
     except ferry.WrongThreadError:
         print('refused')
-engine.terminate()
+engine.terminate(20)
 try:
     asyncio.run(engine.sleep(0))
 except ferry.ShutdownError:
