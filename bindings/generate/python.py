@@ -125,7 +125,8 @@ class Emitter:
         request = self.records['ferry_request']
         *head, params = request['fields']
         # Nobody calls back, and a deadline is put in where there is one.
-        head_letters, head_names = self.layout(head, ('callback_u64', 'user_data_u64', 'deadline_ns'))
+        left_out = ('callback_u64', 'user_data_u64', 'deadline_ns')
+        head_letters, head_names = self.layout(head, left_out)
         for member in params['members']:
             if member['name'] == 'words':
                 continue
@@ -145,8 +146,9 @@ class Emitter:
         for function in self.abi['functions']:
             params = ', '.join(self.ctype(param['type']) for param in function['params'])
             comma = ',' if len(function['params']) == 1 else ''
-            self.lines.append(f"    '{function['name']}':\n        ({self.ctype(function['returns'])}, "
-                              f"({params}{comma}), {bool(function['blocks'])}),")
+            result = self.ctype(function['returns'])
+            self.lines += [f"    '{function['name']}':",
+                           f"        ({result}, ({params}{comma}), {bool(function['blocks'])}),"]
         self.lines.append('}')
 
     def text(self):

@@ -17,8 +17,8 @@ STATES = {abi.ENGINE_RUNNING: 'running', abi.ENGINE_SHUTTING_DOWN: 'shutting dow
 class Core:
     """Owns a ferry_engine, which the last reference destroys: an Engine's, a handle's, a view's.
 
-    When all of them are garbage together, they are finalised in any order: so the pointer is None as
-    soon as there is no engine any more, and whoever shuts down last destroys it.
+    When all of them are garbage together, they are finalised in any order: so the pointer is None
+    as soon as there is no engine any more, and whoever shuts down last destroys it.
     """
 
     def __init__(self, **options):

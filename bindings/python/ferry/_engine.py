@@ -416,7 +416,7 @@ class Engine:
         return value
 
     def _abandon(self, tag, future, handler):
-        """Nobody waits any more: cancel it, and give what it comes to, some time, to the handler."""
+        """Nobody waits any more: cancel it, and give what it comes to some time to the handler."""
         entry = self._pending.get(tag)
         if entry is not None:
             entry[0] = handler

@@ -126,8 +126,8 @@ class Stream(_Socket, Flow):
     async def receive_until(self, delimiter=b'\n', limit=65536):
         """Up to and with a delimiter of 1 to 16 bytes.
 
-        LimitOverrunError if there is none within limit bytes, IncompleteReadError if the stream ends
-        before: the bytes can be received all the same.
+        LimitOverrunError if there is none within limit bytes, IncompleteReadError if the stream
+        ends before: the bytes can be received all the same.
         """
         if self._receiving:
             await self._turn()
@@ -158,7 +158,7 @@ class Stream(_Socket, Flow):
         return not (self._left or self._items) and self._entry is None and self._over is None
 
     async def _receive_by(self, request, bytes_of=None):
-        """Receive by an operation of its own. There is one at a time: others wait for their turn."""
+        """Receive by an operation of its own. One at a time: others wait for their turn."""
         engine = self._engine
         tag, future = engine._begin(request)
         self._receiving = True

@@ -24,8 +24,9 @@ WITHOUT_END = (1 << 64) - 1
 Outcome = collections.namedtuple('Outcome', 'value error winner')
 # What a race brings: which child ended it, with what, and the outcomes of all.
 Race = collections.namedtuple('Race', 'index value outcomes')
-Info = collections.namedtuple('Info', 'size allocated modified_ns changed_ns accessed_ns created_ns '
-                              'device inode links type permissions user group block_size')
+Info = collections.namedtuple('Info', 'size allocated modified_ns changed_ns accessed_ns '
+                              'created_ns device inode links type permissions user group '
+                              'block_size')
 
 KINDS = {}  # 'Stream' and so on: the classes, entered by their modules
 
@@ -320,8 +321,8 @@ def store(path, data, *, mode=0):
     """Replace or make a whole file: its name has the old bytes or the new, whatever happens."""
     name = _path(path)
     address, size, anchor = borrow(data)
-    return Request(abi.REQUEST_STORE, abi.OP_FILE_STORE, 0, id(name) + BYTES_AT, address, size, mode,
-                   keep=(name, anchor), take=_count, about=path)
+    return Request(abi.REQUEST_STORE, abi.OP_FILE_STORE, 0, id(name) + BYTES_AT, address, size,
+                   mode, keep=(name, anchor), take=_count, about=path)
 
 
 _MODES = {'r': abi.OPEN_READ, 'r+': abi.OPEN_READ | abi.OPEN_WRITE,

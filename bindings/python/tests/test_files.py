@@ -70,7 +70,8 @@ class Files(Case):
         for i in range(50):
             with open(self.path(str(i)), 'wb') as file:
                 file.write(b'%d' % i)
-        loads = [asyncio.ensure_future(self.engine.load(self.path(str(i % 50)))) for i in range(1000)]
+        loads = [asyncio.ensure_future(self.engine.load(self.path(str(i % 50))))
+                 for i in range(1000)]
         for i, loading in enumerate(loads):
             if i % 7 == 0:
                 loading.cancel()

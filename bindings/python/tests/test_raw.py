@@ -45,8 +45,8 @@ class Raw(unittest.TestCase):
     def test_a_packed_request_is_what_a_prepare_function_makes(self):
         request = abi.Request()
         library.prepare_timer(ctypes.byref(request), 5, 7)
-        self.assertEqual(bytes(request), abi.REQUEST_TIMER.pack(abi.OP_TIMER, abi.MULTISHOT, 0, 0, 5,
-                                                                7))
+        self.assertEqual(bytes(request), abi.REQUEST_TIMER.pack(abi.OP_TIMER, abi.MULTISHOT, 0, 0,
+                                                                5, 7))
         library.prepare_stream_receive_until(ctypes.byref(request), 1, None, 9, b'\r\n', 2)
         self.assertEqual(bytes(request), abi.REQUEST_RECEIVE_UNTIL.pack(
             abi.OP_STREAM_RECEIVE_UNTIL, 0, 0, 1, 0, 9, 2, b'\r\n'))

@@ -52,8 +52,8 @@ class Shown(unittest.TestCase):
             self.assertIn('\ndependencies = []\n', file.read())
         program = ('import sys; before = set(sys.modules); import ferry; print({name.split(".")[0] '
                    'for name in set(sys.modules) - before} - sys.stdlib_module_names)')
-        child = subprocess.run([sys.executable, '-B', '-c', program], capture_output=True, text=True,
-                               timeout=30, check=True)
+        child = subprocess.run([sys.executable, '-B', '-c', program], capture_output=True,
+                               text=True, timeout=30, check=True)
         self.assertEqual(child.stdout.strip(), "{'ferry'}")
 
 

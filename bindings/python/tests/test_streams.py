@@ -288,7 +288,8 @@ class Compositions(Case):
             answer = op.chain(op.accept(listener), op.receive_exactly(op.child(0), 4),
                               op.send(op.child(0), b'pong'), op.close(op.child(0)))
             ask = op.retry(op.chain(op.connect(host, port), op.send(op.child(0), b'ping'),
-                                    op.receive(op.child(0)).within(5), op.close(op.child(0))), 3, 0.01)
+                                    op.receive(op.child(0)).within(5), op.close(op.child(0))),
+                           3, 0.01)
             answered, asked = await self.engine.run(op.all(answer, ask).within(10))
             self.assertEqual(answered[1], b'ping')
             self.assertEqual(asked[2], b'pong')
@@ -296,7 +297,8 @@ class Compositions(Case):
     async def test_a_handed_on_handle_is_a_stream(self):
         async with await self.engine.listen() as listener:
             host, port = await listener.local_address()
-            stream, sent = await self.engine.chain(op.connect(host, port), op.send(op.child(0), b'hi'))
+            stream, sent = await self.engine.chain(op.connect(host, port),
+                                                   op.send(op.child(0), b'hi'))
             self.assertEqual(sent, 2)
             async with stream, await listener.accept() as far:
                 self.assertEqual(await far.receive(), b'hi')

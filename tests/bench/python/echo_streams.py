@@ -1,4 +1,4 @@
-"""Echo server: asyncio's streams, on asyncio's own loop or uvloop. usage: echo_streams.py [uvloop]"""
+"""Echo server: asyncio's streams, on its own loop or uvloop. usage: echo_streams.py [uvloop]"""
 import asyncio
 import sys
 

@@ -1,4 +1,6 @@
-"""Load every file of a directory, 64 in flight. usage: files.py DIRECTORY COUNT PASSES ferry|threads [own]
+"""Load every file of a directory, 64 in flight.
+
+usage: files.py DIRECTORY COUNT PASSES ferry|threads [own]
 
 threads is asyncio's usual way: open().read() in a pool, by asyncio.to_thread. Prints
 {"count":..,"elapsed_ns":..,"cpu_ns":..}.

@@ -12,7 +12,8 @@ FILES = 20000
 
 
 def works(python, module):
-    return subprocess.run([python, "-c", f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"],
+    program = f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([python, "-c", program],
                           stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -33,7 +34,7 @@ class Python:
 
     def echo(self, name, *arguments):
         return harness.echo(self.runner, self.program, [os.path.join(HERE, name), *arguments],
-                               ["-c", 64])
+                            ["-c", 64])
 
 
 def bench_echo(runner):
@@ -56,7 +57,8 @@ def bench_echo(runner):
         return statistics.median(map(harness.message_rate, samples[variant]))
 
     def row(variant, peer, target=None):
-        runner.add("python echo 64 B x 64", variant, samples, harness.cpu_us_per_message, "us CPU/message", target, peer,
+        runner.add("python echo 64 B x 64", variant, samples, harness.cpu_us_per_message,
+                   "us CPU/message", target, peer,
                    f"{rate(variant):.1f} / {rate(peer):.1f} thousand/s")
 
     row("loop's thread", "asyncio streams", "ratio <= 1")
@@ -71,14 +73,15 @@ def bench_files(runner):
     python = Python(runner)
     with harness.file_directory(FILES) as directory:
         samples = runner.interleave({
-            variant: lambda words=words: python.measure(None, "files.py", directory, FILES, 1, *words)
+            variant: lambda words=words:
+                python.measure(None, "files.py", directory, FILES, 1, *words)
             for variant, words in (("to_thread", ("threads",)), ("loop's thread", ("ferry",)),
                                    ("own thread", ("ferry", "own")))})
     runner.add("python files 4 KiB x 64", "loop's thread", samples, harness.cpu_us, "us CPU/file", None,
-               "to_thread", "peer: open().read() by asyncio.to_thread")
+               "to_thread", "open().read() in each thread")
     for variant, target in (("loop's thread", "ratio >= 2"), ("own thread", None)):
-        runner.add("python files 4 KiB x 64", variant, samples, harness.per_second, "thousand/s", target,
-                   "to_thread", "peer: open().read() by asyncio.to_thread")
+        runner.add("python files 4 KiB x 64", variant, samples, harness.per_second, "thousand/s",
+                   target, "to_thread", "open().read() in each thread")
 
 
 def bench_reap(runner):
@@ -90,7 +93,7 @@ def bench_reap(runner):
             for way in ("array", "mapped")})
         runner.add(f"python reap x {batch}", "array call", {"array call": samples["array"],
                    "mapped": samples["mapped"]}, lambda sample: sample["ns"], "ns", None, "mapped",
-                   "peer: the mapped ring; one completion taken and unpacked")
+                   "one completion taken and unpacked")
 
 
 BENCHES = {"python-echo": bench_echo, "python-files": bench_files, "python-reap": bench_reap}
