@@ -67,4 +67,20 @@ struct Op : TimerWheel::Node, coro::Fiber {
     Shard &shard() const noexcept;
 };
 
+// What an operation has to say, written where it will be read.
+inline void write_completion(const Op &op, uint64_t id, const Ending &what, uint32_t flags,
+                             ferry_completion *out) noexcept {
+    out->tag = op.tag;
+    out->op = id;
+    out->result = what.result;
+    out->status = what.status;
+    out->os_error = what.os_error;
+    out->opcode = op.opcode;
+    out->reserved = 0;
+    out->flags = what.flags | flags;
+    out->handle = what.handle != 0 ? what.handle : op.target;
+    out->data_u64 = reinterpret_cast<uintptr_t>(what.data);
+    out->buffer = what.buffer;
+}
+
 } // namespace ferry

@@ -72,13 +72,16 @@ void Queue::free_ring() noexcept {
 
 // ---- producers ----------------------------------------------------------------------------------
 
-void Queue::put(const ferry_completion &completion, ferry_completion_fn callback,
-                void *user_data) noexcept {
-    uint32_t place = written_ & (capacity_ - 1);
-    records_[place] = completion;
+ferry_completion *Queue::next_record(ferry_completion_fn callback, void *user_data) noexcept {
+    uint32_t place = written_++ & (capacity_ - 1);
     if (deliveries_ != nullptr)
         deliveries_[place] = Delivery{callback, user_data};
-    ++written_;
+    return &records_[place];
+}
+
+void Queue::put(const ferry_completion &completion, ferry_completion_fn callback,
+                void *user_data) noexcept {
+    *next_record(callback, user_data) = completion;
 }
 
 bool Queue::write_more(const ferry_completion &completion, const Op &op, uint32_t shard) noexcept {
@@ -94,14 +97,15 @@ bool Queue::write_more(const ferry_completion &completion, const Op &op, uint32_
     return true;
 }
 
-bool Queue::write_final(const ferry_completion &completion, Op *op, uint32_t shard) noexcept {
+bool Queue::write_final(Op *op, uint64_t id, const Ending &how, uint32_t shard) noexcept {
     SpinGuard guard(lock_);
     links_[shard].ended.add(1);
     if (held_.empty() && room()) {
-        put(completion, op->callback, op->user_data);
+        // Straight into the ring: a copy of what was written just before would wait for it.
+        write_completion(*op, id, how, 0, next_record(op->callback, op->user_data));
         return true;
     }
-    held_completion(*op) = completion;
+    write_completion(*op, id, how, 0, &held_completion(*op));
     held_.push(op);
     flags_.store(FERRY_QUEUE_HELD, std::memory_order_seq_cst);
     return false;

@@ -64,7 +64,7 @@ class Queue {
     // Producers. False: no room; the shard is remembered and nudged when there is.
     bool write_more(const ferry_completion &completion, const Op &op, uint32_t shard) noexcept;
     // True: written. False: held; the op's slot carries it and is freed when it has moved up.
-    bool write_final(const ferry_completion &completion, Op *op, uint32_t shard) noexcept;
+    bool write_final(Op *op, uint64_t id, const Ending &how, uint32_t shard) noexcept;
     ferry_status post(const ferry_completion &completion) noexcept;
     void publish() noexcept;
 
@@ -96,6 +96,7 @@ class Queue {
         return written_ - head_.load(std::memory_order_seq_cst) < capacity_;
     }
     void free_ring() noexcept;
+    ferry_completion *next_record(ferry_completion_fn callback, void *user_data) noexcept;
     void put(const ferry_completion &completion, ferry_completion_fn callback,
              void *user_data) noexcept;
     bool move_up_locked(uint32_t max) noexcept;

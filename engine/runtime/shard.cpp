@@ -44,6 +44,7 @@ Shard::Shard(Engine &engine, uint32_t index)
       shared_blocks_(engine.allocator()),
       buffers_(engine.allocator(), shared_blocks_, engine.loads(), engine.tag(), index),
       handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()),
+      ids_(Id::make(Kind::op, engine.tag(), index, 0, 0).value),
       trace_(engine.options().trace), trace_user_data_(engine.options().trace_user_data) {}
 
 Shard::~Shard() {
@@ -496,12 +497,6 @@ void Shard::flush_freed(uint32_t keep) noexcept {
     freed_count_.set(keep);
 }
 
-uint64_t Shard::public_id(uint64_t id) const noexcept {
-    return Id::make(Kind::op, engine_.tag(), index_, static_cast<uint32_t>(id >> kSlotBits),
-                    static_cast<uint32_t>(id) & kSlotsMax)
-        .value;
-}
-
 Op *Shard::fill(uint64_t id, const ferry_request &request, Queue &queue) noexcept {
     Op *op = &ops_[id & kSlotsMax];
     FERRY_ASSERT(!op->live);
@@ -572,17 +567,7 @@ uint64_t Shard::ops_taken() noexcept {
 static ferry_completion completion_of(const Op &op, uint64_t id, const Ending &what,
                                       uint32_t flags) {
     ferry_completion completion;
-    completion.tag = op.tag;
-    completion.op = id;
-    completion.result = what.result;
-    completion.status = what.status;
-    completion.os_error = what.os_error;
-    completion.opcode = op.opcode;
-    completion.reserved = 0;
-    completion.flags = what.flags | flags;
-    completion.handle = what.handle != 0 ? what.handle : op.target;
-    completion.data_u64 = reinterpret_cast<uintptr_t>(what.data);
-    completion.buffer = what.buffer;
+    write_completion(op, id, what, flags, &completion);
     return completion;
 }
 
@@ -669,11 +654,12 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
         finish_child(static_cast<Child &>(*op), completion_of(*op, FERRY_NONE, how, 0));
         return;
     }
-    ferry_completion completion = completion_of(*op, id_of(*op), how, 0);
+    const uint64_t id = id_of(*op);
     outdate(op); // A cancel comes too late from now on, also while the completion is held back.
     Queue &queue = *op->queue;
     completed_.add(1);
     if (queue.is_inline()) {
+        ferry_completion completion = completion_of(*op, id, how, 0);
         ferry_completion_fn callback = op->callback;
         void *user_data = op->user_data;
         // Free before the callback: it may want the slot.
@@ -682,7 +668,7 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
         queue.link(index_).ended.add(1);
         return;
     }
-    if (queue.write_final(completion, op, index_))
+    if (queue.write_final(op, id, how, index_))
         free_slot(op);
     touch(queue);
 }

@@ -95,7 +95,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void enter(Op *op) noexcept;
     // A timed operation is about to be entered.
     void expect_alarm(uint64_t expiry_ns) noexcept { wheel_.prepare(expiry_ns); }
-    uint64_t public_id(uint64_t id) const noexcept;
+    uint64_t public_id(uint64_t id) const noexcept { return ids_ | id; }
     uint64_t id_of(const Op &op) const noexcept;
 
     // ---- for operations ----
@@ -261,6 +261,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Buffers buffers_;
     Handles handles_;
     Intake intake_;
+    const uint64_t ids_; // What all ids of its operations have in common.
     driver::Driver *driver_ = nullptr;
     Op *ops_ = nullptr;
     uint32_t ops_max_ = 0;
