@@ -39,6 +39,8 @@ class Submission {
     static constexpr size_t kBatch = 64;
 
     ferry_status check(const ferry_request &request, Shard **shard) noexcept;
+    ferry_status check_compound(const ferry_request &request, const OpSpec &spec,
+                                Shard **shard) noexcept;
     ferry_status check_children(const ferry_request &request, Shard **shard) noexcept;
     ferry_status check_child_handle(uint32_t index, ferry_handle handle, uint32_t targets,
                                     Shard **first) noexcept;
@@ -121,15 +123,26 @@ ferry_status Submission::check(const ferry_request &request, Shard **shard) noex
         return status;
     const OpSpec &spec = this->spec(request);
     status = check_target(request, spec.targets, shard);
-    if (status == FERRY_OK && spec.handle_word >= 0) {
+    if (status != FERRY_OK)
+        return status;
+    if (spec.handle_word >= 0 || spec.group)
+        return check_compound(request, spec, shard);
+    return spec.check != nullptr ? spec.check(request) : FERRY_OK;
+}
+
+// Apart, so that the check of all others stays short.
+[[gnu::noinline]] ferry_status Submission::check_compound(const ferry_request &request,
+                                                          const OpSpec &spec,
+                                                          Shard **shard) noexcept {
+    ferry_status status = FERRY_OK;
+    if (spec.handle_word >= 0) {
         Shard *other;
         status = check_handle(request.params.words[spec.handle_word], spec.handle_targets, &other);
         if (status == FERRY_OK && other != *shard)
             status = FERRY_E_WRONG_SHARD;
     }
-    if (status != FERRY_OK)
-        return status;
-    status = spec.check != nullptr ? spec.check(request) : FERRY_OK;
+    if (status == FERRY_OK && spec.check != nullptr)
+        status = spec.check(request);
     return status == FERRY_OK && spec.group ? check_children(request, shard) : status;
 }
 
@@ -187,8 +200,8 @@ bool Submission::plain(const ferry_request &request) const noexcept {
 // Make times absolute and copy what is borrowed. Request: a ferry_request on its way to the inbox, or
 // the slot itself.
 template <class Request>
-ferry_status Submission::complete(Shard &shard, const ferry_request &given, Request *request,
-                                  uint16_t *copy) noexcept {
+[[gnu::noinline]] ferry_status Submission::complete(Shard &shard, const ferry_request &given,
+                                                    Request *request, uint16_t *copy) noexcept {
     const OpSpec &spec = this->spec(given);
     if (given.deadline_ns != 0)
         request->deadline_ns = add_saturating(now(), given.deadline_ns);
@@ -235,13 +248,15 @@ ferry_status Submission::direct(const ferry_request &request, ferry_op *id_out) 
     if (!here_->take_slot(&id))
         return FERRY_E_FULL;
     Op *op = here_->fill(id, request, queue_);
-    ferry_status status = complete(*here_, request, op, &op->copy);
-    if (status != FERRY_OK) {
-        here_->give_slot(id);
-        return status;
+    if (!plain(request)) {
+        ferry_status status = complete(*here_, request, op, &op->copy);
+        if (status != FERRY_OK) {
+            here_->give_slot(id);
+            return status;
+        }
+        if (spec(request).timed)
+            here_->expect_alarm(op->params.words[0]);
     }
-    if (spec(request).timed)
-        here_->expect_alarm(op->params.words[0]);
     here_->enter(op);
     *id_out = here_->public_id(id);
     return FERRY_OK;
