@@ -49,6 +49,8 @@ type Engine struct {
 	ops     []*op // By tag.
 	free    []uint32
 
+	crossings, sleeps, completions atomic.Uint64
+
 	blocks blocks
 }
 
@@ -186,6 +188,11 @@ func (e *Engine) leave() { e.life.RUnlock() }
 type Info struct {
 	OpsInFlight, HandlesOpen, BuffersLent, BufferBytesLent uint64
 	Workers, WorkersDetached                               int
+
+	// What the binding did since the engine was made.
+	Crossings   uint64 // Calls into C that submitted, gave back or armed.
+	Sleeps      uint64 // How often the reaper found nothing to do, and was woken again.
+	Completions uint64
 }
 
 // Info counts what is going on just now.
@@ -199,7 +206,8 @@ func (e *Engine) Info() (Info, error) {
 		return Info{}, &Error{Op: "info", Status: status}
 	}
 	return Info{info.OpsInFlight, info.HandlesOpen, info.BuffersLent, info.BufferBytesLent,
-		int(info.Workers), int(info.WorkersDetached)}, nil
+		int(info.Workers), int(info.WorkersDetached),
+		e.crossings.Load(), e.sleeps.Load(), e.completions.Load()}, nil
 }
 
 // op is an operation's place in the engine's table while it is in flight. It may be submitted again
@@ -347,6 +355,7 @@ func (e *Engine) cross(arm bool) (empty bool) {
 		e.crossing.Unlock()
 		return true
 	}
+	e.crossings.Add(1)
 	accepted, status, empty := e.native.cross(b, arm)
 	e.leave()
 	cancel := e.note(b, 0, accepted)

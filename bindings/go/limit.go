@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,7 +12,7 @@ type limit struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	count   uint64 // Which setting; a timer of an earlier one says nothing.
-	expired bool
+	expired atomic.Bool
 	notify  func()
 }
 
@@ -22,17 +23,14 @@ func (l *limit) set(t time.Time) {
 		l.timer.Stop()
 		l.timer = nil
 	}
-	l.expired = false
+	expired := !t.IsZero() && time.Until(t) <= 0
+	l.expired.Store(expired)
 	if !t.IsZero() {
-		left := time.Until(t)
-		if left <= 0 {
-			l.expired = true
-		} else {
+		if left := time.Until(t); !expired {
 			count := l.count
 			l.timer = time.AfterFunc(left, func() { l.expire(count) })
 		}
 	}
-	expired := l.expired
 	l.mu.Unlock()
 	if expired {
 		l.notify()
@@ -43,7 +41,7 @@ func (l *limit) expire(count uint64) {
 	l.mu.Lock()
 	mine := count == l.count
 	if mine {
-		l.expired = true
+		l.expired.Store(true)
 	}
 	l.mu.Unlock()
 	if mine {
@@ -51,11 +49,7 @@ func (l *limit) expire(count uint64) {
 	}
 }
 
-func (l *limit) passed() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.expired
-}
+func (l *limit) passed() bool { return l.expired.Load() }
 
 // signal wakes one who waits on the channel, now or the next time.
 func signal(wake chan struct{}) {

@@ -36,6 +36,7 @@ func (r *reaper) run() bool {
 		if e.filling.empty() {
 			e.awake = false
 			e.mu.Unlock()
+			e.sleeps.Add(1)
 			return e.stop.Load()
 		}
 		e.mu.Unlock()
@@ -82,6 +83,7 @@ func (r *reaper) take(from, to uint32) {
 			r.ops[i-from] = nil
 		}
 	}
+	e.completions.Add(uint64(to - from))
 	r.head = to
 	atomic.StoreUint32(e.native.head, to)
 }
