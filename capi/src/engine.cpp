@@ -12,8 +12,10 @@
 using namespace ferry;
 
 static ferry_status check_options(ferry_engine_options *options) {
-    if (options->flags != 0 || options->reserved != 0)
+    if ((options->flags & ~uint32_t{FERRY_ENGINE_ANY_THREAD}) != 0 || options->reserved != 0)
         return FERRY_E_UNSUPPORTED;
+    if (options->flags != 0 && options->shards != 0)
+        return FERRY_E_INVALID;
     bool hook = options->allocate != nullptr;
     if (options->shards > kShardsMax || options->ops_max > kSlotsMax ||
         options->handles_max > kSlotsMax || options->workers_max > 256 ||

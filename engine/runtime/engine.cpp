@@ -142,10 +142,16 @@ ferry_status Engine::bind_host_thread() noexcept {
     if (!host_driven())
         return FERRY_E_UNSUPPORTED;
     if (!shards_[0]->bind_once(os::thread_self()))
-        return FERRY_E_WRONG_THREAD;
+        return any_thread() ? FERRY_E_BUSY : FERRY_E_WRONG_THREAD;
     if (running_ || in_callback())
         return FERRY_E_BUSY;
     return state() == FERRY_ENGINE_STOPPED ? FERRY_E_SHUTDOWN : FERRY_OK;
+}
+
+// Unless this call was made within a turn of this thread's, which goes on.
+void Engine::unbind_host_thread() noexcept {
+    if (any_thread() && shards_[0]->thread() == os::thread_self() && !running_)
+        shards_[0]->unbind();
 }
 
 // Whether a callback on this thread, of dispatch, makes this call.
@@ -162,8 +168,13 @@ bool Engine::in_callback() noexcept {
 
 ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept {
     ferry_status status = bind_host_thread();
-    if (status != FERRY_OK)
-        return status;
+    if (status == FERRY_OK)
+        run_bound(wait_ns, budget_ns, report);
+    unbind_host_thread();
+    return status;
+}
+
+void Engine::run_bound(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept {
     Shard &shard = *shards_[0];
     running_ = true;
     uint64_t progress = shard.progress();
@@ -188,7 +199,6 @@ ferry_status Engine::run(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report 
         fill_report(shard, completed, report);
     shard.set_budget(0);
     running_ = false;
-    return FERRY_OK;
 }
 
 void Engine::fill_report(Shard &shard, uint64_t completed_before,
@@ -220,18 +230,22 @@ void Engine::note_post() noexcept {
 
 ferry_status Engine::descriptor(int32_t *fd) noexcept {
     ferry_status status = bind_host_thread();
-    if (status != FERRY_OK)
-        return status;
-    if (shards_[0]->driver().descriptor() < 0)
-        return FERRY_E_UNSUPPORTED; // A driver without one.
+    if (status == FERRY_OK && shards_[0]->driver().descriptor() < 0)
+        status = FERRY_E_UNSUPPORTED; // A driver without one.
+    if (status == FERRY_OK)
+        *fd = descriptor_bound();
+    unbind_host_thread();
+    return status;
+}
+
+int32_t Engine::descriptor_bound() noexcept {
     descriptor_wanted_ = true;
     running_ = true; // It is a turn: a callback in it must not begin another one.
     shards_[0]->settle_for_descriptor();
     running_ = false;
     // Whatever was submitted before must be found by the first run.
     shards_[0]->nudge();
-    *fd = shards_[0]->driver().descriptor();
-    return FERRY_OK;
+    return shards_[0]->driver().descriptor();
 }
 
 // ---- the end ------------------------------------------------------------------------------------
@@ -280,14 +294,18 @@ bool Engine::stop_workers(uint64_t until_ns) noexcept {
 ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
     if (in_callback())
         return FERRY_E_BUSY;
-    if (host_driven()) {
-        if (running_)
-            return FERRY_E_BUSY;
-        if (!shards_[0]->bind_once(os::thread_self()))
-            return FERRY_E_WRONG_THREAD;
-    } else if (shard_here() != nullptr) {
-        return FERRY_E_WRONG_THREAD;
-    }
+    if (!host_driven())
+        return shard_here() != nullptr ? FERRY_E_WRONG_THREAD : shut_down_bound(timeout_ns);
+    ferry_status status = FERRY_E_BUSY;
+    if (!shards_[0]->bind_once(os::thread_self()))
+        status = any_thread() ? FERRY_E_BUSY : FERRY_E_WRONG_THREAD;
+    else if (!running_)
+        status = shut_down_bound(timeout_ns);
+    unbind_host_thread();
+    return status;
+}
+
+ferry_status Engine::shut_down_bound(uint64_t timeout_ns) noexcept {
     if (shutting_down_.exchange(true, std::memory_order_acq_rel))
         return FERRY_E_BUSY;
     uint64_t until = end_of(timeout_ns, os::now_ns());

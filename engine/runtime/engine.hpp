@@ -41,6 +41,7 @@ class Engine {
     uint32_t shard_count() const noexcept { return shard_count_; }
     Shard &shard(uint32_t index) const noexcept { return *shards_[index]; }
     bool host_driven() const noexcept { return options_.shards == 0; }
+    bool any_thread() const noexcept { return (options_.flags & FERRY_ENGINE_ANY_THREAD) != 0; }
     uint32_t state() const noexcept { return state_.load(std::memory_order_acquire); }
     // FERRY_OK, FERRY_E_FORKED or FERRY_E_INTERNAL.
     ferry_status usable() const noexcept {
@@ -121,6 +122,10 @@ class Engine {
     void free_workers(driver::WorkerPool *workers, bool child) noexcept;
     bool drain_host_driven(uint64_t timeout_ns) noexcept;
     ferry_status bind_host_thread() noexcept;
+    void unbind_host_thread() noexcept;
+    void run_bound(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept;
+    int32_t descriptor_bound() noexcept;
+    ferry_status shut_down_bound(uint64_t timeout_ns) noexcept;
     bool in_callback() noexcept;
     void nudge_all() noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;

@@ -61,6 +61,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
         uintptr_t none = 0;
         return thread_.compare_exchange_strong(none, thread) || none == thread;
     }
+    // What this thread did is seen by the next one that binds it.
+    void unbind() noexcept { thread_.store(0, std::memory_order_release); }
     uintptr_t thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
     // The host sleeps on the driver's descriptor between runs.
     void settle_for_descriptor() noexcept;

@@ -1,6 +1,7 @@
 /* Engines: made by the thousand, side by side, run under a budget, looked into, gone again. */
 #include "fixture.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,67 @@ static void the_first_run_binds_the_engine(void **state) {
     assert_status(e.descriptor, FERRY_E_WRONG_THREAD);
     assert_status(e.submit, FERRY_OK);
     assert_status(fixture_next_any(f).status, FERRY_OK);
+}
+
+typedef struct runner {
+    ferry_engine *engine;
+    ferry_queue *queue;
+    ferry_status run;
+    int32_t reaped;
+} runner;
+
+/* Runs until a completion has come, and takes it. */
+static void *run_and_reap(void *argument) {
+    runner *r = argument;
+    ferry_completion done;
+    do {
+        r->run = ferry_engine_run(r->engine, 10 * MS, 0, NULL);
+        r->reaped = ferry_queue_reap(r->queue, &done, 1);
+    } while (r->run == FERRY_OK && r->reaped == 0);
+    return NULL;
+}
+
+static void *run_for_long(void *argument) {
+    runner *r = argument;
+    r->run = ferry_engine_run(r->engine, FERRY_FOREVER, 0, NULL);
+    return NULL;
+}
+
+static void any_thread_may_run_if_wanted(void **state) {
+    (void)state;
+    ferry_engine_options options = {.struct_size = sizeof options,
+                                    .flags = FERRY_ENGINE_ANY_THREAD};
+    runner r = {0};
+    int32_t fd;
+    ferry_request request;
+    pthread_t thread;
+    assert_status(ferry_engine_create(&options, &r.engine), FERRY_OK);
+    assert_status(ferry_queue_create(r.engine, NULL, &r.queue), FERRY_OK);
+    assert_status(ferry_engine_fd(r.engine, &fd), FERRY_OK);
+    for (int i = 0; i < 10; i++) {
+        ferry_prepare_timer(&request, MS, 0);
+        assert_status(ferry_queue_submit(r.queue, &request, 1, NULL, NULL), FERRY_OK);
+        assert_status(ferry_engine_run(r.engine, 0, 0, NULL), FERRY_OK);
+        REQUIRE(pthread_create(&thread, NULL, run_and_reap, &r) == 0);
+        pthread_join(thread, NULL);
+        assert_status(r.run, FERRY_OK);
+        assert_int_equal(r.reaped, 1);
+    }
+    /* One at a time: while another thread is within a run, this one is told so, until a message
+       ends it. */
+    REQUIRE(pthread_create(&thread, NULL, run_for_long, &r) == 0);
+    while (ferry_engine_run(r.engine, 0, 0, NULL) != FERRY_E_BUSY) {
+        sched_yield();
+    }
+    assert_status(ferry_engine_fd(r.engine, &fd), FERRY_E_BUSY);
+    assert_status(ferry_engine_shutdown(r.engine, 0), FERRY_E_BUSY);
+    ferry_prepare_nop(&request);
+    assert_status(ferry_queue_submit(r.queue, &request, 1, NULL, NULL), FERRY_OK);
+    pthread_join(thread, NULL);
+    assert_status(r.run, FERRY_OK);
+    assert_status(ferry_engine_shutdown(r.engine, FERRY_FOREVER), FERRY_OK);
+    assert_status(ferry_engine_run(r.engine, 0, 0, NULL), FERRY_E_SHUTDOWN);
+    assert_status(ferry_engine_destroy(r.engine), FERRY_OK);
 }
 
 static void engines_with_threads_run_themselves(void **state) {
@@ -366,6 +428,7 @@ int main(void) {
         ON_EACH_SHARDS(signals_stay_the_hosts),
         ON_EACH_SHARDS(engine_threads_block_all_signals),
         ON_HOST(the_first_run_binds_the_engine),
+        cmocka_unit_test(any_thread_may_run_if_wanted),
         ON_THREADS(engines_with_threads_run_themselves),
         TEST_ON(callbacks_may_not_run_or_end_the_engine, host_inline),
         ON_HOST(dispatched_callbacks_may_not_either),

@@ -98,10 +98,13 @@ static void options_out_of_range(void **state) {
     (void)state;
     const ferry_engine_options good = {.struct_size = sizeof good};
     ferry_engine_options bad = good;
-    bad.flags = 1;
+    bad.flags = 2;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
     bad.flags = 1u << 31;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
+    bad.flags = FERRY_ENGINE_ANY_THREAD;
+    bad.shards = 1;
+    assert_status(try_options(&bad), FERRY_E_INVALID);
     bad = good;
     bad.shards = 65;
     assert_status(try_options(&bad), FERRY_E_INVALID);

@@ -142,6 +142,9 @@ const (
 	TraceMore = 3
 	// TraceEnd: The final completion; also of an operation that never ran. Once for each BEGIN.
 	TraceEnd = 4
+	// EngineAnyThread: Host-driven: no run binds the engine to its thread. Run, fd and shutdown may
+	// come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
+	EngineAnyThread = 1
 	// EngineRunning: Accepts requests.
 	EngineRunning = 0
 	// EngineShuttingDown: Refuses requests, ends those it has.

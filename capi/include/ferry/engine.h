@@ -30,10 +30,17 @@ typedef void (*ferry_free_fn)(void *memory, size_t size, void *user_data);
 /** Receives one line of the engine's log: so far, that the engine is poisoned. Any thread. */
 typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data);
 
+/** Bits of @ref ferry_engine_options.flags. */
+enum {
+    /** Host-driven: no run binds the engine to its thread. Run, fd and shutdown may come from any
+        thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads. */
+    FERRY_ENGINE_ANY_THREAD = 1u << 0
+};
+
 /** How to make an engine. Every field's 0 is its default. */
 typedef struct ferry_engine_options {
     uint32_t struct_size; /**< sizeof(ferry_engine_options); 0 is FERRY_E_INVALID. */
-    uint32_t flags;       /**< 0. */
+    uint32_t flags;       /**< FERRY_ENGINE_ANY_THREAD, or 0. */
     uint32_t shards;      /**< Loops with a thread each, 1 to 64; 0 = one loop, run by the host. */
     uint32_t ops_max;     /**< Operations in flight per shard; 0 = 16384, at most 4194303. */
     uint32_t handles_max; /**< Handles open per shard; 0 = 65536, at most 4194303. */
@@ -98,7 +105,7 @@ FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,
  * Run a host-driven engine: wait for something to do, do what is ready, return.
  *
  * The first call binds the engine to its thread; from then on what that thread
- * submits needs no lock.
+ * submits needs no lock. With FERRY_ENGINE_ANY_THREAD it does so until it returns.
  *
  * @param[in]     engine     A host-driven engine.
  * @param[in]     wait_ns    How long to wait if nothing is ready; 0 = poll, FERRY_FOREVER.
@@ -107,8 +114,8 @@ FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,
  *                           inline callback of the host's).
  * @param[in,out] report     What was done; NULL = do not tell. @borrowed
  * @returns FERRY_OK also when nothing happened; FERRY_E_INVALID, FERRY_E_UNSUPPORTED (the engine
- *   has threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback), FERRY_E_FORKED,
- *   FERRY_E_SHUTDOWN (stopped).
+ *   has threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback; another thread
+ *   runs it just now), FERRY_E_FORKED, FERRY_E_SHUTDOWN (stopped).
  * @threads engine  @since API 1
  */
 FERRY_API ferry_status ferry_engine_run(ferry_engine *engine, uint64_t wait_ns, uint64_t budget_ns,
