@@ -978,6 +978,9 @@ struct TakeLent {
     static Result<LentBuffer> take(Loop &loop, const ferry_completion &done) {
         if ((done.flags & FERRY_BUFFER) != 0)
             return LentBuffer(loop.core(), done);
+        return none(done);
+    }
+    static Result<LentBuffer> none(const ferry_completion &done) {
         if (done.status != FERRY_OK)
             return failure(done);
         return LentBuffer();
@@ -1780,8 +1783,10 @@ class [[nodiscard]] Whole : public detail::Outcome {
     }
     /** The bytes that a child was lent. */
     Result<LentBuffer> take_lent(const ferry_completion &child) {
-        if ((child.flags & FERRY_BUFFER) == 0 || is_taken(child))
-            return detail::failure(child);
+        if (is_taken(child))
+            return Error{FERRY_E_STALE};
+        if ((child.flags & FERRY_BUFFER) == 0)
+            return detail::TakeLent::none(child);
         taken_.push_back(&child);
         return LentBuffer(core_, child);
     }
