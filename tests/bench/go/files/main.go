@@ -37,9 +37,10 @@ func cpuNs() int64 {
 func main() {
 	folder, count, inFlight, passes := os.Args[2], number(3), number(4), number(5)
 	load := os.ReadFile
+	var engine *ferry.Engine
 	if os.Args[1] == "ferry" {
-		engine, err := ferry.New(nil)
-		if err != nil {
+		var err error
+		if engine, err = ferry.New(nil); err != nil {
 			log.Fatal(err)
 		}
 		load = func(name string) ([]byte, error) { return engine.LoadFile(context.Background(), name) }
@@ -69,8 +70,18 @@ func main() {
 	}
 	run(count) // Into the page cache, and all threads there.
 	bytes = 0
+	var before, after ferry.Info
+	if engine != nil {
+		before, _ = engine.Info()
+	}
 	begin, cpu := time.Now(), cpuNs()
 	run(count * passes)
+	elapsed, cpu := time.Since(begin), cpuNs()-cpu
+	if engine != nil {
+		after, _ = engine.Info()
+	}
 	json.NewEncoder(os.Stdout).Encode(map[string]int64{"count": int64(count * passes), "bytes": bytes,
-		"elapsed_ns": time.Since(begin).Nanoseconds(), "cpu_ns": cpuNs() - cpu})
+		"elapsed_ns": elapsed.Nanoseconds(), "cpu_ns": cpu,
+		"crossings": int64(after.Crossings - before.Crossings),
+		"sleeps":    int64(after.Sleeps - before.Sleeps)})
 }
