@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Run cargo on a copy of a Rust project, offline: nothing is written into the source tree.
+"""Run cargo on copies of Rust projects, offline: nothing is written into the source tree.
 
-usage: cargo.py SOURCE FOLDER [--use-tokio FEATURE | --want-tokio FEATURE] [--copy-out FROM TO]
-                -- CARGO ARGUMENT...
+usage: cargo.py SOURCE FOLDER [--with SOURCE] [--use-tokio FEATURE | --want-tokio FEATURE]
+                [--copy-out FROM TO] -- CARGO ARGUMENT...
 
-The copy is FOLDER/src, what is built goes to FOLDER/target. Crates come from the folder that the
+Cargo runs in the first source's copy. The copies lie in FOLDER/src as the sources do in the
+repository, what is built goes to FOLDER/target. Crates come from the folder that the
 system's packages install them to. With tokio among them --use-tokio and --want-tokio switch the
 feature on; without it the optional dependency is taken out of the copy, and --want-tokio answers
 77, "skipped".
@@ -24,6 +25,7 @@ replace-with = "system"
 directory = "{CRATES}"
 """
 SKIPPED = 77
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def has_tokio():
@@ -60,6 +62,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('source', type=pathlib.Path)
     parser.add_argument('folder', type=pathlib.Path)
+    parser.add_argument('--with', dest='beside', type=pathlib.Path)
     parser.add_argument('--use-tokio', metavar='FEATURE')
     parser.add_argument('--want-tokio', metavar='FEATURE')
     parser.add_argument('--copy-out', nargs=2, type=pathlib.Path)
@@ -69,12 +72,15 @@ def main():
         print(f'skipped: there is no tokio in {CRATES}')
         sys.exit(SKIPPED)
     folder = arguments.folder.resolve()
-    renew(arguments.source.resolve(), folder / 'src')
+    places = {}
+    for source in filter(None, (arguments.source, arguments.beside)):
+        places[source] = folder / 'src' / source.resolve().relative_to(ROOT)
+        renew(source.resolve(), places[source])
     command = list(arguments.command)
     feature = arguments.want_tokio or arguments.use_tokio
     if feature and has_tokio():
         command[2:2] = ['--features', feature]
-    result = subprocess.run(command, cwd=folder / 'src', check=False,
+    result = subprocess.run(command, cwd=places[arguments.source], check=False,
                             env=dict(os.environ, CARGO_TARGET_DIR=str(folder / 'target')))
     if result.returncode == 0 and arguments.copy_out:
         built, place = arguments.copy_out

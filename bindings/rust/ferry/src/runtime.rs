@@ -178,6 +178,31 @@ impl Runtime {
         }
     }
 
+    /// For the benchmark: how long it takes to reap so many completions that wait in the ring.
+    /// With `woken` each wakes a task of its own.
+    #[doc(hidden)]
+    pub fn time_reaping(&self, count: usize, woken: bool) -> Duration {
+        let core = &self.core;
+        let nop = || crate::operation::request(sys::FERRY_OP_NOP, 0);
+        // SAFETY: a nop points to nothing.
+        let start = |_| unsafe { crate::operation::Operation::start(core, nop(), ()) };
+        let mut operations: Vec<_> = (0..count).map(start).collect();
+        if woken {
+            for operation in &mut operations {
+                let waker = Waker::from(Task::new(usize::MAX - 1, &core.shared));
+                let _ = Pin::new(operation).poll(&mut Context::from_waker(&waker));
+            }
+        }
+        core.flush();
+        self.run_engine(false);
+        let begin = std::time::Instant::now();
+        let reaped = core.reap();
+        let time = begin.elapsed();
+        assert_eq!(reaped, count);
+        self.run_ready();
+        time
+    }
+
     /// Another reference, for tasks.
     pub fn handle(&self) -> Handle {
         self.handle.clone()

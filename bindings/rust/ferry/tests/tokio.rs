@@ -115,7 +115,7 @@ fn files_timers_compositions_and_channels() {
 
         let timers = [3, 1, 2].map(|ms| Request::sleep(Duration::from_millis(ms)));
         assert_eq!(runtime.run(Request::all(timers)).await.children.len(), 3);
-        assert_eq!(runtime.interval(Duration::from_millis(1)).tick().await.unwrap(), 1);
+        assert!(runtime.interval(Duration::from_millis(1)).tick().await.unwrap() >= 1);
 
         let channel = Channel::open(&runtime, 0).await.unwrap();
         let sending = channel.share().attach(&runtime);
