@@ -1,0 +1,116 @@
+"""Rust on Ferry beside tokio, and beside threads that block."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from harness import (Failure, Skip, cpu_us_per_message, echo, file_directory, message_rate,
+                     per_second)
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+FILES = 20000
+
+
+def rust_programs(runner):
+    """Build the Rust programs: (their folder, whether tokio's are among them), or why not."""
+    if not shutil.which("cargo"):
+        return None, "there is no cargo"
+    cargo = os.path.join(ROOT, "bindings", "rust", "cargo.py")
+    library = os.path.join(os.path.abspath(runner.build_dir), "capi")
+    folder = os.path.join(os.path.abspath(runner.build_dir), "bench-rust")
+    os.environ.update({"FERRY_LIB_DIR": library, "LD_LIBRARY_PATH": library})
+    built = subprocess.run(
+        [sys.executable, "-B", cargo, HERE, folder, "--with",
+         os.path.join(ROOT, "bindings", "rust"), "--use-tokio", "tokio", "--", "cargo", "build",
+         "--offline", "--release"], check=False, capture_output=True, text=True)
+    if built.returncode != 0:
+        raise Failure(f"cargo: {built.stderr[-2000:]}")
+    return os.path.join(folder, "target", "release"), None
+
+
+def crossings(runner, program, arguments, messages=100000):
+    """System calls for each message, as strace counts them: told when a target is missed."""
+    if not shutil.which("strace"):
+        return "no strace to count system calls with"
+    with tempfile.NamedTemporaryFile("r", prefix="ferry-bench-") as told:
+        with runner.server("/usr/bin/strace", "-f", "-c", "-o", told.name, program,
+                           *arguments) as (_, port):
+            runner.measure(runner.load_core, "load", "-p", port, "-n", messages // 10)
+        calls = {}
+        for line in told.read().splitlines():
+            words = line.split()
+            if len(words) >= 5 and words[3].isdigit():
+                calls[words[-1]] = int(words[3]) * 10 / messages
+    return ", ".join(f"{name} {count:.2f}" for name, count in calls.items() if count > 0.005)
+
+
+def bench_rust(runner):
+    folder, missing = rust_programs(runner)
+    if missing:
+        print(f"  rust: skipped: {missing}", flush=True)
+        return
+    bench_rust_reap(runner, folder)
+    has_tokio = os.path.exists(os.path.join(folder, "echo_tokio"))
+    if not has_tokio:
+        print("  rust: no rows against tokio: it is not installed", flush=True)
+    else:
+        bench_rust_echo(runner, folder)
+    bench_rust_files(runner, folder, has_tokio)
+
+
+def bench_rust_reap(runner, folder):
+    count = 2000000 if runner.quick else 10000000
+    samples = runner.interleave({"reaped": lambda: runner.measure(
+        runner.server_core, os.path.join(folder, "reap"), count)})
+    runner.add("Rust: reap one", "into its slot", {"into its slot": samples["reaped"]},
+               lambda sample: sample["slot_ns"], "ns", "value <= 25", peer=None)
+    runner.add("Rust: reap one", "and wake its task", {"and wake its task": samples["reaped"]},
+               lambda sample: sample["woken_ns"], "ns", peer=None)
+
+
+def bench_rust_echo(runner, folder):
+    def measure(program, *arguments):
+        return echo(runner, os.path.join(folder, program), arguments, ["-c", 64])
+
+    samples = runner.interleave({
+        "tokio": lambda: measure("echo_tokio"),
+        "lent": lambda: measure("echo_ferry", "lent"),
+        "detached": lambda: measure("echo_ferry", "detached"),
+        "own buffer": lambda: measure("echo_ferry", "read")})
+    for variant, target in (("lent", "ratio >= 0.97"), ("detached", None), ("own buffer", None)):
+        row = runner.add("Rust: echo 64 B x 64", variant, samples, message_rate, "thousand/s",
+                         target, peer="tokio", notes="peer: tokio, current_thread")
+        runner.add("Rust: echo 64 B x 64", variant, samples,
+                   cpu_us_per_message, "us CPU/message",
+                   peer="tokio", notes="peer: tokio, current_thread")
+        if target is not None and not row["met"]:
+            for name, words in (("echo_ferry", ["lent"]), ("echo_tokio", [])):
+                calls = crossings(runner, os.path.join(folder, name), words)
+                print(f"  {name}, system calls for each message: {calls}", flush=True)
+
+
+
+def bench_rust_files(runner, folder, has_tokio):
+    passes = 1 if runner.quick else 5
+    with file_directory(FILES) as directory:
+        def measure(program, *arguments):
+            return runner.measure(None, os.path.join(folder, program), directory, FILES,
+                                  passes, *arguments)
+
+        variants = {"fs::load": lambda: measure("files_ferry"),
+                    "2 threads": lambda: measure("files_threads", 2),
+                    "64 threads": lambda: measure("files_threads")}
+        if has_tokio:
+            variants["tokio::fs"] = lambda: measure("files_tokio")
+        samples = runner.interleave(variants)
+    for peer in variants:
+        if peer != "fs::load":
+            runner.add("Rust: 20000 files of 4 KiB", "fs::load", samples, per_second, "thousand/s",
+                       "ratio >= 2" if peer == "tokio::fs" else None, peer=peer,
+                       notes=f"64 in flight; peer: {peer}")
+
+
+BENCHES = {"rust": bench_rust}
