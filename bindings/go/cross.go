@@ -17,6 +17,7 @@ typedef struct crossing {
 	size_t accepted;
 	int32_t status;
 	int32_t arm;
+	int32_t run; // The engine has no thread: this one does its work.
 } crossing;
 
 static void cross(crossing *c) {
@@ -30,6 +31,8 @@ static void cross(crossing *c) {
 		ferry_handle_discard(c->engine, c->discards[i]);
 	for (size_t i = 0; i < c->release_count; i++)
 		ferry_buffer_release(c->engine, c->releases[i]);
+	if (c->run)
+		ferry_engine_run(c->engine, 0, 0, NULL);
 	if (c->arm)
 		c->arm = ferry_queue_arm(c->queue);
 }
@@ -44,7 +47,7 @@ static ferry_status create(ferry_engine_options *engine_options, ferry_queue_opt
 	if (!status)
 		status = ferry_queue_map(*queue, mapping);
 	if (!status)
-		status = ferry_queue_fd(*queue, fd);
+		status = engine_options->shards ? ferry_queue_fd(*queue, fd) : ferry_engine_fd(*engine, fd);
 	if (status) {
 		ferry_engine_shutdown(*engine, FERRY_FOREVER);
 		ferry_engine_destroy(*engine);
@@ -68,7 +71,8 @@ type native struct {
 	head    *uint32
 	tail    *uint32
 	held    *uint32
-	fd      int
+	fd      int  // Readable when there is something to do.
+	driven  bool // Whoever arms runs the engine first.
 }
 
 func createNative(engine raw.EngineOptions, queue raw.QueueOptions) (native, Status) {
@@ -88,6 +92,7 @@ func createNative(engine raw.EngineOptions, queue raw.QueueOptions) (native, Sta
 	n.tail = (*uint32)(address(mapping.Tail))
 	n.held = (*uint32)(address(mapping.Flags))
 	n.fd = int(fd)
+	n.driven = engine.Shards == 0
 	return n, 0
 }
 
@@ -135,9 +140,12 @@ func (n *native) cross(b *batch, arm bool) (accepted int, status Status, empty b
 	c.cancel_count = C.size_t(b.cancels.count)
 	c.discard_count = C.size_t(b.discards.count)
 	c.release_count = C.size_t(b.releases.count)
-	c.arm = 0
+	c.arm, c.run = 0, 0
 	if arm {
 		c.arm = 1
+		if n.driven {
+			c.run = 1
+		}
 	}
 	C.cross(c)
 	return int(c.accepted), Status(c.status), arm && c.arm <= 0

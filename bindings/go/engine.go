@@ -17,7 +17,10 @@ type Options struct {
 	// Shards is how many loops there are, each on a thread of the engine's. 1 is the default, and
 	// enough as long as one core can do the system calls: Go's own threads do the rest. Take more
 	// when the engine's thread is busy all the time; each connection then lives on one of them.
-	Shards         int
+	Shards int
+	// NoThread is an engine without a thread of its own: the goroutine that reads completions runs
+	// it, too. It costs least where one core does everything (GOMAXPROCS=1).
+	NoThread       bool
 	Ops            int   // Operations in flight per shard; 16,384.
 	Handles        int   // Handles open per shard; 65,536.
 	Workers        int   // Threads for file work that blocks; 4.
@@ -60,7 +63,10 @@ func New(opts *Options) (*Engine, error) {
 	if opts != nil {
 		o = *opts
 	}
-	if o.Shards == 0 {
+	flags := uint32(0)
+	if o.NoThread {
+		flags = raw.EngineAnyThread
+	} else if o.Shards == 0 {
 		o.Shards = 1
 	}
 	for _, number := range []int{o.Shards, o.Ops, o.Handles, o.Workers, o.NameWorkers, o.Ring} {
@@ -72,7 +78,7 @@ func New(opts *Options) (*Engine, error) {
 		return nil, &Error{Op: "new engine", Status: ErrInvalid}
 	}
 	n, status := createNative(raw.EngineOptions{
-		Shards: uint32(o.Shards), OpsMax: uint32(o.Ops), HandlesMax: uint32(o.Handles),
+		Flags: flags, Shards: uint32(o.Shards), OpsMax: uint32(o.Ops), HandlesMax: uint32(o.Handles),
 		WorkersMax: uint32(o.Workers), NameWorkersMax: uint32(o.NameWorkers),
 		BufferBytesMax: uint64(o.BufferBytesMax),
 	}, raw.QueueOptions{Mode: raw.QueueMapped, Capacity: uint32(o.Ring)})
@@ -137,6 +143,10 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		status := e.native.shutdown(uint64(100 * time.Millisecond))
 		if status == 0 {
 			break
+		}
+		if status == ErrBusy { // The reaper is within a run.
+			runtime.Gosched()
+			continue
 		}
 		if status != ErrTimedOut {
 			return &Error{Op: "shutdown", Status: status}

@@ -15,9 +15,12 @@ import (
 	"ferry/raw"
 )
 
+// All tests run on both kinds of engine.
+var noThread = os.Getenv("FERRY_GO_NO_THREAD") != ""
+
 func newEngine(t testing.TB) *Engine {
 	t.Helper()
-	e, err := New(nil)
+	e, err := New(&Options{NoThread: noThread})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func TestRequestsThatCannotBe(t *testing.T) {
 	if _, err := e.NewTicker(0); err == nil {
 		t.Error("a ticker without a time")
 	}
-	for _, o := range []Options{{Shards: 65}, {Ops: -1}, {Ring: 1 << 29}, {BufferBytesMax: -1}} {
+	for _, o := range []Options{{Shards: 65}, {Shards: 1, NoThread: true}, {Ops: -1}, {Ring: 1 << 29}, {BufferBytesMax: -1}} {
 		if _, err := New(&o); err == nil {
 			t.Error(o, "is an engine")
 		}
@@ -99,7 +99,7 @@ func TestRefusedAmongOthers(t *testing.T) {
 // Everything happens while the engine ends.
 func TestCloseWhileBusy(t *testing.T) {
 	for round := 0; round < 20; round++ {
-		e, err := New(nil)
+		e, err := New(&Options{NoThread: noThread})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestCollectedWhileBusy(t *testing.T) {
 }
 
 func TestShutdownTimesOut(t *testing.T) {
-	e, err := New(nil)
+	e, err := New(&Options{NoThread: noThread})
 	if err != nil {
 		t.Fatal(err)
 	}

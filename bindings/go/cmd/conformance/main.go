@@ -71,6 +71,10 @@ func settled(e *ferry.Engine, before ferry.Info) {
 }
 
 func newEngine(o *ferry.Options) *ferry.Engine {
+	if o == nil {
+		o = &ferry.Options{}
+	}
+	o.NoThread = os.Getenv("FERRY_GO_NO_THREAD") != ""
 	e, err := ferry.New(o)
 	check(err)
 	return e

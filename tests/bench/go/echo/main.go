@@ -1,6 +1,6 @@
 // Echo server for tests/bench/load.c: a goroutine for each connection, on Ferry or on Go's own net.
 //
-//	echo ferry|net
+//	echo ferry|ferry-thread|net
 //
 // Prints "port N", and when it is terminated what the binding did, as one JSON object. It has one core.
 package main
@@ -37,7 +37,7 @@ func listen(which string) (net.Listener, error) {
 	if which == "net" {
 		return net.Listen("tcp", "127.0.0.1:0")
 	}
-	engine, err := ferry.New(nil)
+	engine, err := ferry.New(&ferry.Options{NoThread: which == "ferry"})
 	if err != nil {
 		return nil, err
 	}
