@@ -45,6 +45,8 @@ enum Phase {
     Ended,
 }
 
+// Two cache lines: the second is the final completion.
+#[repr(C, align(64))]
 struct Slot {
     phase: Phase,
     paused: bool,
@@ -53,7 +55,7 @@ struct Slot {
     op: sys::ferry_op,
     waker: Option<Waker>,
     orphan: Option<Orphan>,
-    more: VecDeque<sys::ferry_completion>,
+    more: Option<Box<VecDeque<sys::ferry_completion>>>,
     last: sys::ferry_completion,
 }
 
@@ -76,7 +78,7 @@ impl Slots {
                 op: 0,
                 waker: None,
                 orphan: None,
-                more: VecDeque::new(),
+                more: None,
                 last: empty(),
             });
             return (self.list.len() - 1) as u32;
@@ -373,12 +375,13 @@ impl Core {
             self.slots.borrow_mut().list[index as usize].orphan = Some(orphan);
             return;
         }
-        match slot.more.back_mut() {
+        let more = slot.more.get_or_insert_with(Box::default);
+        match more.back_mut() {
             Some(last) if done.opcode == sys::FERRY_OP_TIMER as u16 => last.result += done.result,
-            _ => slot.more.push_back(*done),
+            _ => more.push_back(*done),
         }
         let waker = slot.waker.take();
-        let pause = slot.more.len() >= BACKLOG_MAX && !slot.paused;
+        let pause = more.len() >= BACKLOG_MAX && !slot.paused;
         let op = slot.op;
         slot.paused |= pause;
         drop(slots);
@@ -419,7 +422,7 @@ impl Core {
     ) -> Poll<(sys::ferry_completion, bool)> {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots.list[index as usize];
-        if let Some(done) = slot.more.pop_front() {
+        if let Some(done) = slot.more.as_mut().and_then(|more| more.pop_front()) {
             return Poll::Ready((done, false));
         }
         if slot.phase == Phase::Ended {
@@ -445,7 +448,7 @@ impl Core {
         }
         drop(slots);
         drop(waker);
-        more.iter().for_each(|done| orphan(self, done));
+        more.iter().flat_map(|more| more.iter()).for_each(|done| orphan(self, done));
         if unsubmitted {
             self.batch.borrow_mut()[place as usize].opcode = 0;
             self.batch_has_holes.set(true);

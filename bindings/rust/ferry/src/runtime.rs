@@ -320,13 +320,12 @@ impl Handle {
         F::Output: 'static,
     {
         let join = Rc::new(Join {
-            future: RefCell::new(None),
+            future: RefCell::new(Some(future)),
             output: RefCell::new(None),
-            canceled: Cell::new(false),
+            ended: Cell::new(false),
             waiting: RefCell::new(None),
             own: RefCell::new(None),
         });
-        *join.future.borrow_mut() = Some(Box::pin(future));
         let wrapper = Box::pin(Wrapper { join: join.clone() });
         match self.tasks.spawner.get() {
             Some(spawner) => spawner(wrapper),
@@ -362,83 +361,33 @@ impl Handle {
     }
 }
 
-struct Join<T> {
-    future: RefCell<Option<Pin<Box<dyn Future<Output = T>>>>>,
-    output: RefCell<Option<T>>,
-    canceled: Cell<bool>,
+/// A task: its future, which never moves, and what came of it.
+struct Join<F: Future> {
+    future: RefCell<Option<F>>,
+    output: RefCell<Option<F::Output>>,
+    /// With an output, or without.
+    ended: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
     own: RefCell<Option<Waker>>,
 }
 
-/// The end of a task. Dropping it lets the task go on by itself.
-pub struct JoinHandle<T> {
-    join: Rc<Join<T>>,
+/// What the handle of a task can do, whatever future it has.
+trait Joinable<T> {
+    fn end(&self);
+    fn has_ended(&self) -> bool;
+    fn poll_output(&self, context: &Context<'_>) -> Poll<T>;
 }
 
-struct Wrapper<T> {
-    join: Rc<Join<T>>,
-}
-
-impl<T> Future for Wrapper<T> {
-    type Output = ();
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let join = &self.join;
-        // While it is polled it is not there, so a task may cancel itself.
-        let future = join.future.borrow_mut().take();
-        let mut future = match future {
-            Some(future) if !join.canceled.get() => future,
-            _ => return join.end(None),
-        };
-        match future.as_mut().poll(context) {
-            Poll::Ready(output) => join.end(Some(output)),
-            Poll::Pending if join.canceled.get() => join.end(None),
-            Poll::Pending => {
-                *join.future.borrow_mut() = Some(future);
-                let mut own = join.own.borrow_mut();
-                if !own.as_ref().map_or(false, |own| own.will_wake(context.waker())) {
-                    *own = Some(context.waker().clone());
-                }
-                Poll::Pending
-            }
+impl<F: Future> Joinable<F::Output> for Join<F> {
+    fn end(&self) {
+        // While it is polled it drops itself afterwards.
+        if let Ok(mut future) = self.future.try_borrow_mut() {
+            *future = None;
         }
-    }
-}
-
-impl<T> Join<T> {
-    fn end(&self, output: Option<T>) -> Poll<()> {
-        *self.output.borrow_mut() = output;
-        self.canceled.set(true);
-        let waiting = self.waiting.borrow_mut().take();
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
-        Poll::Ready(())
-    }
-}
-
-impl<T> Drop for Wrapper<T> {
-    fn drop(&mut self) {
-        // Also when the runtime goes: whoever waits for it learns that nothing comes.
-        let future = self.join.future.borrow_mut().take();
-        drop(future);
-        if !self.join.canceled.replace(true) {
-            let waiting = self.join.waiting.borrow_mut().take();
-            if let Some(waiting) = waiting {
-                waiting.wake();
-            }
-        }
-    }
-}
-
-impl<T> JoinHandle<T> {
-    /// Drops the task's future, and so cancels what it waits for.
-    pub fn cancel(&self) {
-        if self.join.canceled.replace(true) {
+        if self.ended.replace(true) {
             return;
         }
-        let future = self.join.future.borrow_mut().take();
-        drop(future);
-        for place in [&self.join.own, &self.join.waiting] {
+        for place in [&self.waiting, &self.own] {
             let waker = place.borrow_mut().take();
             if let Some(waker) = waker {
                 waker.wake();
@@ -446,9 +395,82 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    fn poll_output(&self, context: &Context<'_>) -> Poll<F::Output> {
+        if let Some(output) = self.output.borrow_mut().take() {
+            return Poll::Ready(output);
+        }
+        assert!(!self.ended.get(), "a cancelled task has no output");
+        let before = self.waiting.borrow_mut().replace(context.waker().clone());
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl<F: Future> Join<F> {
+    /// Polls the future where it is; pending only while it goes on.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut place = self.future.borrow_mut();
+        let future = match place.as_mut() {
+            // SAFETY: it stays in its place until it is dropped there.
+            Some(future) => unsafe { Pin::new_unchecked(future) },
+            None => return Poll::Ready(()),
+        };
+        match future.poll(context) {
+            Poll::Ready(output) => *self.output.borrow_mut() = Some(output),
+            Poll::Pending if self.ended.get() => {} // It cancelled itself.
+            Poll::Pending => {
+                // So that a cancelled task gives its place back.
+                let mut own = self.own.borrow_mut();
+                if !own.as_ref().map_or(false, |own| own.will_wake(context.waker())) {
+                    *own = Some(context.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
+        *place = None;
+        drop(place);
+        self.end();
+        Poll::Ready(())
+    }
+}
+
+/// The end of a task. Dropping it lets the task go on by itself.
+pub struct JoinHandle<T> {
+    join: Rc<dyn Joinable<T>>,
+}
+
+struct Wrapper<F: Future> {
+    join: Rc<Join<F>>,
+}
+
+impl<F: Future> Future for Wrapper<F> {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.join.poll(context)
+    }
+}
+
+impl<F: Future> Drop for Wrapper<F> {
+    /// Also when the runtime goes: whoever waits for it learns that nothing comes.
+    fn drop(&mut self) {
+        self.join.end();
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Drops the task's future, and so cancels what it waits for. (A task that cancels itself is
+    /// dropped when it waits next.)
+    pub fn cancel(&self) {
+        self.join.end();
+    }
+
     /// Whether it has ended.
     pub fn is_finished(&self) -> bool {
-        self.join.canceled.get()
+        self.join.has_ended()
     }
 }
 
@@ -459,12 +481,6 @@ impl<T> Future for JoinHandle<T> {
     ///
     /// When the task was cancelled or its runtime is gone: it has no output then.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        if let Some(output) = self.join.output.borrow_mut().take() {
-            return Poll::Ready(output);
-        }
-        assert!(!self.join.canceled.get(), "a cancelled task has no output");
-        let before = self.join.waiting.borrow_mut().replace(context.waker().clone());
-        drop(before);
-        Poll::Pending
+        self.join.poll_output(context)
     }
 }

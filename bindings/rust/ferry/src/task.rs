@@ -55,8 +55,8 @@ impl Shared {
     }
 
     fn local<R>(&self, work: impl FnOnce(&mut VecDeque<Arc<Task>>) -> R) -> R {
-        assert_eq!(self.thread, this_thread());
-        // SAFETY: on its own thread; `work` is one of this file's own and does not come here again.
+        debug_assert_eq!(self.thread, this_thread());
+        // SAFETY: on its own thread, as all callers are; `work` is one of this file's own and does not come here again.
         work(unsafe { &mut *self.local.get() })
     }
 
@@ -68,12 +68,17 @@ impl Shared {
         self.local(|queue| queue.pop_front())
     }
 
-    fn push(&self, task: Arc<Task>) {
+    /// On its own thread, where nothing is locked. What is refused comes back.
+    fn push_here(&self, task: Arc<Task>) -> Option<Arc<Task>> {
         if self.closed.load(Ordering::Relaxed) {
-            return;
+            return Some(task);
         }
-        if self.thread == this_thread() {
-            self.local(|queue| queue.push_back(task));
+        self.local(|queue| queue.push_back(task));
+        None
+    }
+
+    fn push_remote(&self, task: Arc<Task>) {
+        if self.closed.load(Ordering::Relaxed) {
             return;
         }
         self.remote().push(task);
@@ -149,9 +154,17 @@ impl Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        if !self.scheduled.swap(true, Ordering::AcqRel) {
+        if self.shared.thread == this_thread() {
+            // Another thread may do the same just now: then it is polled twice, which is harmless.
+            if !self.scheduled.load(Ordering::Relaxed) {
+                self.scheduled.store(true, Ordering::Relaxed);
+                let shared: *const Shared = &*self.shared;
+                // SAFETY: the task keeps it alive, in the queue or in what comes back.
+                drop(unsafe { (*shared).push_here(self) });
+            }
+        } else if !self.scheduled.swap(true, Ordering::AcqRel) {
             let shared = self.shared.clone();
-            shared.push(self);
+            shared.push_remote(self);
         }
     }
 

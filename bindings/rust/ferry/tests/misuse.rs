@@ -98,6 +98,24 @@ fn a_task_cancels_itself() {
 }
 
 #[test]
+fn a_cancelled_task_frees_all_it_had() {
+    let alive = Rc::new(());
+    let runtime = Runtime::new().unwrap();
+    for _ in 0..100 {
+        let (held, handle) = (alive.clone(), runtime.handle());
+        let task = runtime.spawn(async move {
+            let _held = held;
+            let _ = handle.sleep(LONG).await;
+        });
+        runtime.block_on(runtime.yield_now());
+        task.cancel();
+        assert_eq!(Rc::strong_count(&alive), 1);
+    }
+    runtime.block_on(runtime.sleep(Duration::from_millis(1))).unwrap();
+    assert_eq!(runtime.engine().info().unwrap().operations, 0);
+}
+
+#[test]
 fn tasks_are_dropped_with_their_runtime() {
     let alive = Rc::new(());
     let runtime = Runtime::new().unwrap();
