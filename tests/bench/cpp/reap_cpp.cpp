@@ -15,7 +15,9 @@ using namespace ferry;
 
 static constexpr std::uint64_t batch = 1000, at_once = 64;
 
-static Task<> nothing() { co_return; }
+static Task<> nothing() {
+    co_return;
+}
 
 static double reap_ns(Loop &loop, std::uint64_t count) {
     std::uint64_t sum = 0, expected = 0, elapsed = 0;

@@ -1261,7 +1261,7 @@ extern "C" {
     ///
     /// Threads: any
     pub fn ferry_queue_cancel(queue: *mut ferry_queue, op: ferry_op) -> ferry_status;
-    /// Put a message of the host's into a queue: a completion with opcode FERRY_OP_POST, op FERRY_NONE, and the tag, result and data_u64 given.
+    /// Put a message of the host's into a queue: a completion with opcode FERRY_OP_POST, op FERRY_NONE, and the tag, result and data_u64 given. It wakes the queue's reader, and a host that sleeps in ferry_engine_run or on ferry_engine_fd.
     ///
     /// Returns: FERRY_OK, FERRY_E_FULL (no place in the ring), FERRY_E_UNSUPPORTED (inline), FERRY_E_INVALID, FERRY_E_STALE, FERRY_E_FORKED.
     ///
