@@ -548,6 +548,7 @@ abi.constants = {
     TRACE_STEP = 2,
     TRACE_MORE = 3,
     TRACE_END = 4,
+    ENGINE_ANY_THREAD = 1,
     ENGINE_RUNNING = 0,
     ENGINE_SHUTTING_DOWN = 1,
     ENGINE_STOPPED = 2,

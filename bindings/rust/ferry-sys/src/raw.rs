@@ -275,6 +275,8 @@ pub const FERRY_TRACE_STEP: u32 = 2;
 pub const FERRY_TRACE_MORE: u32 = 3;
 /// The final completion; also of an operation that never ran. Once for each BEGIN.
 pub const FERRY_TRACE_END: u32 = 4;
+/// Host-driven: no run binds the engine to its thread. Run, fd and shutdown may come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
+pub const FERRY_ENGINE_ANY_THREAD: u32 = 1;
 /// Accepts requests.
 pub const FERRY_ENGINE_RUNNING: u32 = 0;
 /// Refuses requests, ends those it has.
@@ -739,7 +741,7 @@ pub struct ferry_trace_event {
 pub struct ferry_engine_options {
     /// sizeof(ferry_engine_options); 0 is FERRY_E_INVALID.
     pub struct_size: u32,
-    /// 0.
+    /// FERRY_ENGINE_ANY_THREAD, or 0.
     pub flags: u32,
     /// Loops with a thread each, 1 to 64; 0 = one loop, run by the host.
     pub shards: u32,
@@ -1051,9 +1053,9 @@ extern "C" {
         options: *const ferry_engine_options,
         engine_out: *mut *mut ferry_engine,
     ) -> ferry_status;
-    /// Run a host-driven engine: wait for something to do, do what is ready, return. The first call binds the engine to its thread; from then on what that thread submits needs no lock.
+    /// Run a host-driven engine: wait for something to do, do what is ready, return. The first call binds the engine to its thread; from then on what that thread submits needs no lock. With FERRY_ENGINE_ANY_THREAD it does so until it returns.
     ///
-    /// Returns: FERRY_OK also when nothing happened; FERRY_E_INVALID, FERRY_E_UNSUPPORTED (the engine has threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback), FERRY_E_FORKED, FERRY_E_SHUTDOWN (stopped).
+    /// Returns: FERRY_OK also when nothing happened; FERRY_E_INVALID, FERRY_E_UNSUPPORTED (the engine has threads of its own), FERRY_E_WRONG_THREAD, FERRY_E_BUSY (from a callback; another thread runs it just now), FERRY_E_FORKED, FERRY_E_SHUTDOWN (stopped).
     ///
     /// Threads: engine
     pub fn ferry_engine_run(
