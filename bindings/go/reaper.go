@@ -24,6 +24,7 @@ func (r *reaper) run() bool {
 	e.awake = true
 	e.mu.Unlock()
 	for {
+		stop := e.stop.Load() // Before the ring is found empty: what came later is not in it.
 		if r.takeAll() {
 			// Those who were woken add their requests to the batch while this goroutine waits for
 			// its turn; then one crossing submits them all.
@@ -37,7 +38,7 @@ func (r *reaper) run() bool {
 			e.awake = false
 			e.mu.Unlock()
 			e.sleeps.Add(1)
-			return e.stop.Load()
+			return stop
 		}
 		e.mu.Unlock()
 	}
