@@ -30,10 +30,11 @@ if command -v doxygen >/dev/null; then
     docs=true
 fi
 
-# A sanitizer's flags must not reach this build: its hosts are linked without.
+# A sanitizer's flags must not reach this build: its hosts are linked without. What is installed need
+# not be fast.
 unset CFLAGS CXXFLAGS LDFLAGS
-quietly $meson setup "$work/build" "$source" --prefix="$work/prefix" --buildtype=debugoptimized \
-    -Dtests=false -Dexamples=false -Dbench=false -Ddocs=$docs || fail "configuring"
+quietly $meson setup "$work/build" "$source" --prefix="$work/prefix" -Db_pch=true \
+    -Doptimization=1 -Ddebug=false -Dtests=false -Dexamples=false -Dbench=false -Ddocs=$docs || fail "configuring"
 quietly $meson compile -C "$work/build" || fail "building"
 quietly $meson install -C "$work/build" --no-rebuild || fail "installing"
 
