@@ -44,8 +44,8 @@ Shard::Shard(Engine &engine, uint32_t index)
       shared_blocks_(engine.allocator()),
       buffers_(engine.allocator(), shared_blocks_, engine.loads(), engine.tag(), index),
       handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()),
-      ids_(Id::make(Kind::op, engine.tag(), index, 0, 0).value),
-      trace_(engine.options().trace), trace_user_data_(engine.options().trace_user_data) {}
+      ids_(Id::make(Kind::op, engine.tag(), index, 0, 0).value), trace_(engine.options().trace),
+      trace_user_data_(engine.options().trace_user_data) {}
 
 Shard::~Shard() {
     // Of operations that never end, or never begin, in a fork's child.

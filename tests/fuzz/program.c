@@ -649,7 +649,7 @@ static void try_bad_options(source *s) {
     ferry_engine *engine = (ferry_engine *)&options;
     options.struct_size =
         source_once_in(s, 2) ? source_below(s, 256) % sizeof options : (uint32_t)sizeof options;
-    options.flags = 1;
+    options.flags = 1u << 1; /* The first bit that means nothing yet. */
     options.shards = (uint32_t)source_number(s);
     ferry_status status = ferry_engine_create(&options, &engine);
     MUST(status != FERRY_OK || options.struct_size < 8);
