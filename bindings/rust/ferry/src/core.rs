@@ -55,6 +55,7 @@ struct Slot {
     op: sys::ferry_op,
     waker: Option<Waker>,
     orphan: Option<Orphan>,
+    #[allow(clippy::box_collection)] // A pointer, so that the slot fits.
     more: Option<Box<VecDeque<sys::ferry_completion>>>,
     last: sys::ferry_completion,
 }
