@@ -29,8 +29,7 @@ static void cross(crossing *c) {
 		ferry_queue_cancel(c->queue, c->cancels[i]);
 	for (size_t i = 0; i < c->discard_count; i++)
 		ferry_handle_discard(c->engine, c->discards[i]);
-	for (size_t i = 0; i < c->release_count; i++)
-		ferry_buffer_release(c->engine, c->releases[i]);
+	ferry_buffers_release(c->engine, c->releases, c->release_count);
 	if (c->run)
 		ferry_engine_run(c->engine, 0, 0, NULL);
 	if (c->arm)

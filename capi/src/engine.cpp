@@ -122,6 +122,21 @@ ferry_status ferry_buffer_release(ferry_engine *engine, ferry_buffer buffer) {
     return status == FERRY_OK ? engine->engine.release(buffer) : status;
 }
 
+ferry_status ferry_buffers_release(ferry_engine *engine, const ferry_buffer *buffers,
+                                   size_t count) {
+    ferry_status status = capi::check(engine);
+    if (status != FERRY_OK)
+        return status;
+    if (buffers == nullptr)
+        return count == 0 ? FERRY_OK : FERRY_E_INVALID;
+    for (size_t i = 0; i < count; ++i) {
+        ferry_status one = buffers[i] == FERRY_NONE ? FERRY_OK : engine->engine.release(buffers[i]);
+        if (status == FERRY_OK)
+            status = one;
+    }
+    return status;
+}
+
 uint32_t ferry_version(void) {
     return FERRY_VERSION_MAJOR * 1000000u + FERRY_VERSION_MINOR * 1000u + FERRY_VERSION_PATCH;
 }

@@ -19,6 +19,7 @@ static const struct {
     FUNCTION(ferry_address_parse),
     FUNCTION(ferry_api_level),
     FUNCTION(ferry_buffer_release),
+    FUNCTION(ferry_buffers_release),
     FUNCTION(ferry_child_handle),
     FUNCTION(ferry_engine_create),
     FUNCTION(ferry_engine_destroy),

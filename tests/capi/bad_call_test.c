@@ -152,6 +152,33 @@ static void buffers(void **state) {
     neighbour_is_well(f, &n);
 }
 
+static void many_buffers_at_once(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_request request;
+    ferry_buffer lent[5] = {0, FERRY_NONE, 0, 0, 0};
+    for (size_t i = 0; i < 5; i++) {
+        if (i == 1) {
+            continue;
+        }
+        ferry_prepare_file_load(&request, fixture_file(f, "file", 1000), 0);
+        lent[i] = fixture_do(f, &request).buffer;
+        referee_note_release(f->judge, lent[i]);
+    }
+    assert_info(f, buffers_lent, 4);
+    assert_status(ferry_buffers_release(NULL, lent, 5), FERRY_E_INVALID);
+    assert_status(ferry_buffers_release(f->engine, NULL, 5), FERRY_E_INVALID);
+    assert_status(ferry_buffers_release(f->engine, NULL, 0), FERRY_OK);
+    assert_status(ferry_buffers_release(f->engine, lent, 0), FERRY_OK);
+    assert_info(f, buffers_lent, 4);
+    assert_status(ferry_buffers_release(f->engine, lent, 3), FERRY_OK);
+    assert_info(f, buffers_lent, 2);
+    /* The first refusal is told, and those behind it are released all the same. */
+    lent[1] = FERRY_NONE + 1;
+    assert_status(ferry_buffers_release(f->engine, lent, 5), FERRY_E_STALE);
+    assert_info(f, buffers_lent, 0);
+    assert_status(ferry_buffers_release(f->engine, lent + 1, 1), FERRY_E_BAD_HANDLE);
+}
+
 /* --- Calls --------------------------------------------------------------------------------- */
 
 static void null_where_there_must_be_something(void **state) {
@@ -279,6 +306,7 @@ int main(void) {
         ON_EACH_SHARDS(handles_that_never_were),
         ON_EACH_SHARDS(closing_what_never_was_closes_nothing),
         ON_EACH_SHARDS(buffers),
+        ON_EACH_SHARDS(many_buffers_at_once),
         ON_EACH_SHARDS(null_where_there_must_be_something),
         ON_EACH_SHARDS(null_engines),
         ON_EACH_SHARDS(queue_options),

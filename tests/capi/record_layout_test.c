@@ -16,6 +16,7 @@ static const struct {
 } known[] = {
     FIELD(ferry_request, opcode),
     FIELD(ferry_request, callback_u64),
+    FIELD(ferry_request, params),
     FIELD(ferry_request, params.words),
     FIELD(ferry_request, params.listen),
     FIELD(ferry_request, params.retry),

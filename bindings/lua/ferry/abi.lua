@@ -363,6 +363,7 @@ const char *ferry_status_message(ferry_status status);
 ferry_status ferry_address_parse(const char *text, uint16_t port, ferry_address *address_out);
 ferry_status ferry_address_format(const ferry_address *address, char *text, size_t size);
 ferry_status ferry_buffer_release(ferry_engine *engine, ferry_buffer buffer);
+ferry_status ferry_buffers_release(ferry_engine *engine, const ferry_buffer *buffers, size_t count);
 const char *ferry_opcode_name(uint16_t opcode);
 void ferry_prepare_nop(ferry_request *request);
 void ferry_prepare_handle_close(ferry_request *request, ferry_handle handle);

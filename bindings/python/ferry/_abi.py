@@ -811,6 +811,8 @@ FUNCTIONS = {
         (c_int32, (c_void_p, c_void_p, c_size_t), False),
     'ferry_buffer_release':
         (c_int32, (c_void_p, c_uint64), False),
+    'ferry_buffers_release':
+        (c_int32, (c_void_p, c_void_p, c_size_t), False),
     'ferry_opcode_name':
         (c_char_p, (c_uint16,), False),
     'ferry_prepare_nop':

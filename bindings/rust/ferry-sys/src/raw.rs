@@ -924,6 +924,16 @@ extern "C" {
     ///
     /// Threads: any
     pub fn ferry_buffer_release(engine: *mut ferry_engine, buffer: ferry_buffer) -> ferry_status;
+    /// Give many lent buffers back by one call, for hosts to which a call costs more than the work in it.
+    ///
+    /// Returns: FERRY_OK, or what ferry_buffer_release said to the first of them that it refused; all others have been released.
+    ///
+    /// Threads: any
+    pub fn ferry_buffers_release(
+        engine: *mut ferry_engine,
+        buffers: *const ferry_buffer,
+        count: usize,
+    ) -> ferry_status;
     /// The constant's name, e.g. "FERRY_OP_TIMER".
     ///
     /// Returns: A static string, never NULL; "FERRY_OP_?" for a number this version does not know.
