@@ -139,6 +139,7 @@ bool UvDriver::deliver_deferred() noexcept {
 // ---- receiving ----------------------------------------------------------------------------------
 
 void UvDriver::start_receive(Socket &stream) noexcept {
+    own(stream).unwanted = false;
     watch(own(stream), own(stream).watched | UV_READABLE);
 }
 
@@ -153,6 +154,8 @@ void UvDriver::readable(UvSocket &socket) noexcept {
         accept_ready(socket);
     else if (!socket.is_listener && socket.receive.active)
         receive_ready(socket);
+    else if (!socket.unwanted)
+        socket.unwanted = true; // The next receive is on its way, most likely.
     else
         watch(socket, socket.watched & ~UV_READABLE);
 }

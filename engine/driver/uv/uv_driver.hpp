@@ -24,8 +24,11 @@ struct UvSocket final : Socket {
 
     int fd;
     // What libuv watches for now: UV_READABLE, UV_WRITABLE. Reading stays watched after a receive has
-    // ended, since most often the next one follows; an event that nobody wants switches it off.
+    // ended, since most often the next one follows; events that nobody wants switch it off.
     uint8_t watched = 0;
+    // It was readable once with nobody to receive. Only the second time in a row is the watch given up:
+    // to give it up and take it again are three system calls.
+    bool unwanted = false;
     uint8_t deferred = 0; // Events that there was no time for: it is in the driver's list of these.
     bool gone = false;    // Closed while it was there.
     bool feeds = false;   // A transfer waits to take from it: its job is in receive.memory.
