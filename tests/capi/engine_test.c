@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +179,7 @@ typedef struct runner {
     ferry_queue *queue;
     ferry_status run;
     int32_t reaped;
+    atomic_bool submitted;
 } runner;
 
 /* Runs until a completion has come, and takes it. */
@@ -191,9 +193,12 @@ static void *run_and_reap(void *argument) {
     return NULL;
 }
 
+/* Until there was something to run for; the other thread's runs may be in the way at first. */
 static void *run_for_long(void *argument) {
     runner *r = argument;
-    r->run = ferry_engine_run(r->engine, FERRY_FOREVER, 0, NULL);
+    do {
+        r->run = ferry_engine_run(r->engine, FERRY_FOREVER, 0, NULL);
+    } while (r->run == FERRY_E_BUSY || !atomic_load(&r->submitted));
     return NULL;
 }
 
@@ -226,6 +231,7 @@ static void any_thread_may_run_if_wanted(void **state) {
     assert_status(ferry_engine_fd(r.engine, &fd), FERRY_E_BUSY);
     assert_status(ferry_engine_shutdown(r.engine, 0), FERRY_E_BUSY);
     ferry_prepare_nop(&request);
+    atomic_store(&r.submitted, true);
     assert_status(ferry_queue_submit(r.queue, &request, 1, NULL, NULL), FERRY_OK);
     pthread_join(thread, NULL);
     assert_status(r.run, FERRY_OK);

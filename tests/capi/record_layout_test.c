@@ -14,22 +14,14 @@ static const struct {
     size_t offset;
     size_t size;
 } known[] = {
-    FIELD(ferry_request, opcode),
-    FIELD(ferry_request, callback_u64),
-    FIELD(ferry_request, params),
-    FIELD(ferry_request, params.words),
-    FIELD(ferry_request, params.listen),
-    FIELD(ferry_request, params.retry),
-    FIELD(ferry_completion, data),
-    FIELD(ferry_completion, data_u64),
-    FIELD(ferry_completion, buffer),
-    FIELD(ferry_listen_params, backlog),
-    FIELD(ferry_file_info, reserved),
-    FIELD(ferry_engine_options, name_workers_max),
-    FIELD(ferry_engine_info, driver),
-    FIELD(ferry_run_report, overrun_ns),
-    FIELD(ferry_queue_options, user_data),
-    FIELD(ferry_queue_mapping, flags),
+    FIELD(ferry_request, opcode),          FIELD(ferry_request, callback_u64),
+    FIELD(ferry_request, params),          FIELD(ferry_request, params.words),
+    FIELD(ferry_request, params.listen),   FIELD(ferry_request, params.retry),
+    FIELD(ferry_completion, data),         FIELD(ferry_completion, data_u64),
+    FIELD(ferry_completion, buffer),       FIELD(ferry_listen_params, backlog),
+    FIELD(ferry_file_info, reserved),      FIELD(ferry_engine_options, name_workers_max),
+    FIELD(ferry_engine_info, driver),      FIELD(ferry_run_report, overrun_ns),
+    FIELD(ferry_queue_options, user_data), FIELD(ferry_queue_mapping, flags),
     FIELD(ferry_trace_event, child),
 };
 
