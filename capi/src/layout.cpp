@@ -59,6 +59,7 @@ struct Place {
 };
 
 #define FERRY_RECORD(record) {#record, {}, 0, sizeof(record)},
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a field cannot stand in them.
 #define FERRY_FIELD(record, field)                                                                 \
     {#record, #field, offsetof(record, field), sizeof(static_cast<record *>(nullptr)->field)},
 

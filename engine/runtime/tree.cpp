@@ -116,6 +116,7 @@ Tree *TreeDraft::build(const OpTable &operations, BlockCache &memory, size_t *si
     Child *children = tree->children();
     auto *behind = reinterpret_cast<char *>(children + count_);
     for (uint32_t i = 0; i < count_; ++i) {
+        // NOLINTNEXTLINE(clang-analyzer-cplusplus.PlacementNew): the block is larger than a class of it.
         auto *child = ::new (static_cast<void *>(&children[i])) Child();
         child->child = true;
         child->number = i + 1;

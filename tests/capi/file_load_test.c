@@ -89,7 +89,7 @@ static void many_load_at_once(void **state) {
     fixture *f = fixture_open(state);
     ferry_op ops[MANY];
     for (size_t i = 0; i < MANY; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "file-%zu", i);
         ops[i] = start_load(f, fixture_file(f, name, 100 + i), 0);
     }
@@ -215,7 +215,7 @@ static void a_hanging_load_can_be_canceled(void **state) {
 /* Start a load that ends by its deadline while a worker hangs in it. */
 static char *load_until_deadline(fixture *f) {
     for (int attempt = 0; attempt < 6; attempt++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "fifo-%d", attempt);
         char *fifo = fixture_fifo(f, name);
         ferry_request request;
