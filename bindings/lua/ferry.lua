@@ -11,7 +11,7 @@
 -- engine meanwhile. Times are in seconds. Failures are nil, message, code; ferry.TIMED_OUT and so
 -- on are the codes. The end of a stream, file or channel is nil alone.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local Engine = require("ferry.engine")
 local Task = require("ferry.task")
 local operations = require("ferry.operations")
@@ -19,7 +19,7 @@ local objects = require("ferry.objects")
 
 local C, K, failure = library.C, library.constants, library.failure
 
-local ferry = { op = operations.describe, library = library, now = library.now }
+local ferry = { op = operations.describe, native = library, now = library.now }
 
 -- ferry.TIMED_OUT, ferry.NOT_FOUND, ...
 for name, value in pairs(K) do

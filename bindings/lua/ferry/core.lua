@@ -2,7 +2,7 @@
 -- their completions read from the mapped ring. A request's tag is the number of a slot: `waiters`
 -- tells who waits there, `anchors` keeps what the engine may still read or write.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local owned = require("ferry.owned")
 local Task = require("ferry.task")
 

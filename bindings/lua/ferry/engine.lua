@@ -1,7 +1,7 @@
 -- The engine as a program drives it: in turns, each of which lets tasks go on, submits what they
 -- ask for, and takes what has come.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local owned = require("ferry.owned")
 local Engine = require("ferry.core")
 local Task = require("ferry.task")

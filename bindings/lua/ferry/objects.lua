@@ -1,6 +1,6 @@
 -- What programs hold: listeners, streams, files, channels, and sources of many completions. Each
 -- owns its handle, and gives it back when it is closed or forgotten.
-local library = require("ferry.library")
+local library = require("ferry.native")
 local operations = require("ferry.operations")
 local Task = require("ferry.task")
 

@@ -1,7 +1,7 @@
 -- What the engine lends or writes, and what outlives an engine's table: so that the collector, in
 -- whatever order it works, frees nothing that is in use and forgets nothing that is open.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 
 local C, K = library.C, library.constants
 

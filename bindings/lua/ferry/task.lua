@@ -1,5 +1,5 @@
 -- Tasks: coroutines that wait for operations, for each other and for sources of completions.
-local library = require("ferry.library")
+local library = require("ferry.native")
 
 local create, resume = coroutine.create, coroutine.resume
 local running, yield = coroutine.running, coroutine.yield

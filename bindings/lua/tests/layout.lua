@@ -3,7 +3,7 @@
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/../?.lua;" .. package.path
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local C = library.C
 
 local checked = 0

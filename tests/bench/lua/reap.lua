@@ -9,7 +9,7 @@ local bit = require("bit")
 local ferry = require("ferry")
 local operations = require("ferry.operations")
 
-local C, K = ferry.library.C, ferry.library.constants
+local C, K = ferry.native.C, ferry.native.constants
 local COUNT, BATCH = tonumber(arg[1] or 4000000), 256
 local engine = ferry.engine()
 

@@ -4,7 +4,7 @@
 -- (or nil and the status of a refusal), `finish` makes what the caller gets of the completion. The
 -- same pairs describe the children of a composition.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local owned = require("ferry.owned")
 
 local C, K, failure = library.C, library.constants, library.failure

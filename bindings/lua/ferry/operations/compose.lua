@@ -1,6 +1,6 @@
 -- Requests made of requests.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local owned = require("ferry.owned")
 
 local K, failure = library.constants, library.failure

@@ -1,6 +1,6 @@
 -- Names, connections, sockets, and descriptors of the system's.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local common = require("ferry.operations.common")
 
 local C, K = library.C, library.constants

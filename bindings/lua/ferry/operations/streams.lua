@@ -1,6 +1,6 @@
 -- What goes over a connection.
 local ffi = require("ffi")
-local library = require("ferry.library")
+local library = require("ferry.native")
 local owned = require("ferry.owned")
 local common = require("ferry.operations.common")
 

@@ -1,5 +1,5 @@
 -- Time, and messages between tasks.
-local library = require("ferry.library")
+local library = require("ferry.native")
 local common = require("ferry.operations.common")
 
 local K = library.constants

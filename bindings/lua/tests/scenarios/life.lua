@@ -4,7 +4,7 @@ local ferry = require("ferry")
 local support = require("support")
 
 local equal, expect, fails = support.equal, support.expect, support.fails
-local op, library = ferry.op, ferry.library
+local op, library = ferry.op, ferry.native
 
 ffi.cdef [[
 int fork(void);
