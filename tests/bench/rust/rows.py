@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 from harness import (Failure, Skip, cpu_us_per_message, echo, file_directory, message_rate,
                      per_second)
@@ -36,9 +37,14 @@ def crossings(runner, program, arguments, messages=100000):
     if not shutil.which("strace"):
         return "no strace to count system calls with"
     with tempfile.NamedTemporaryFile("r", prefix="ferry-bench-") as told:
-        with runner.server("/usr/bin/strace", "-f", "-c", "-o", told.name, program,
-                           *arguments) as (_, port):
+        with runner.server(shutil.which("strace"), "-D", "-f", "-c", "-o", told.name,
+                           program, *arguments) as (_, port):
             runner.measure(runner.load_core, "load", "-p", port, "-n", messages // 10)
+        # With -D it is the server that is ended, and strace writes down what it saw after that.
+        for _ in range(50):
+            if os.path.getsize(told.name) > 0:
+                break
+            time.sleep(0.1)
         calls = {}
         for line in told.read().splitlines():
             words = line.split()
