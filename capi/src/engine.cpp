@@ -11,8 +11,11 @@
 
 using namespace ferry;
 
+static constexpr uint64_t kRingAll = FERRY_RING_LOAD * 2 - 1;
+
 static ferry_status check_options(ferry_engine_options *options) {
-    if ((options->flags & ~uint32_t{FERRY_ENGINE_ANY_THREAD}) != 0 || options->reserved != 0)
+    if ((options->flags & ~uint32_t{FERRY_ENGINE_ANY_THREAD}) != 0 ||
+        options->driver > FERRY_DRIVER_URING || (options->ring_without & ~kRingAll) != 0)
         return FERRY_E_UNSUPPORTED;
     if (options->flags != 0 && options->shards != 0)
         return FERRY_E_INVALID;

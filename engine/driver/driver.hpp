@@ -14,6 +14,7 @@
 #include "driver/resource.hpp"
 
 #include <ferry/address.h>
+#include <ferry/engine.h>
 #include <ferry/file.h>
 #include <ferry/request.h>
 #include <ferry/status.h>
@@ -225,6 +226,7 @@ struct Environment {
     WorkerPool &names;   // For names, so that neither waits for the other.
     const Allocator &allocator;
     BlockPool &blocks;
+    const ferry_engine_options &options;
 };
 
 class Driver {
@@ -235,6 +237,8 @@ class Driver {
     Driver &operator=(const Driver &) = delete;
 
     virtual const char *name() const noexcept = 0;
+    // FERRY_RING_... bits.
+    virtual uint64_t ring() const noexcept { return 0; }
 
     // Monotonic nanoseconds. Any thread.
     virtual uint64_t now_ns() const noexcept = 0;

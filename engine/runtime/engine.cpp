@@ -357,6 +357,7 @@ void Engine::info(ferry_engine_info *info) noexcept {
     info->workers = workers_->alive() + names_->alive();
     info->workers_detached = workers_->detached() + names_->detached();
     info->driver = shards_[0]->driver().name();
+    info->ring = shards_[0]->driver().ring();
 }
 
 ferry_status Engine::create_queue(const ferry_queue_options &options, Queue **queue_out) noexcept {

@@ -75,7 +75,7 @@ ferry_status Shard::open() noexcept {
         !buffers_.open(options.buffer_bytes_max))
         return FERRY_E_NO_MEMORY;
     driver::Environment environment{*this, engine_.workers(), engine_.names(), engine_.allocator(),
-                                    blocks_};
+                                    blocks_, options};
     return driver::make(environment, &driver_);
 }
 

@@ -94,7 +94,7 @@ SIZE(ferry_buffer, 8);
 SIZE(ferry_status, 4);
 
 #if UINTPTR_MAX == UINT64_MAX
-SIZE(ferry_engine_options, 88);
+SIZE(ferry_engine_options, 96);
 AT(ferry_engine_options, struct_size, 0);
 AT(ferry_engine_options, flags, 4);
 AT(ferry_engine_options, shards, 8);
@@ -109,9 +109,10 @@ AT(ferry_engine_options, user_data, 56);
 AT(ferry_engine_options, trace, 64);
 AT(ferry_engine_options, trace_user_data, 72);
 AT(ferry_engine_options, name_workers_max, 80);
-AT(ferry_engine_options, reserved, 84);
+AT(ferry_engine_options, driver, 84);
+AT(ferry_engine_options, ring_without, 88);
 
-SIZE(ferry_engine_info, 64);
+SIZE(ferry_engine_info, 72);
 AT(ferry_engine_info, struct_size, 0);
 AT(ferry_engine_info, shards, 4);
 AT(ferry_engine_info, host_driven, 8);
@@ -123,6 +124,7 @@ AT(ferry_engine_info, buffer_bytes_lent, 40);
 AT(ferry_engine_info, workers, 48);
 AT(ferry_engine_info, workers_detached, 52);
 AT(ferry_engine_info, driver, 56);
+AT(ferry_engine_info, ring, 64);
 
 SIZE(ferry_queue_options, 40);
 AT(ferry_queue_options, struct_size, 0);

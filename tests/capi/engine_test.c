@@ -386,7 +386,7 @@ static void info_tells_what_there_is(void **state) {
     assert_int_equal(info.buffers_lent, 0);
     assert_int_equal(info.buffer_bytes_lent, 0);
     assert_int_equal(info.workers_detached, 0);
-    assert_string_equal(info.driver, DRIVER_NAME);
+    assert_true(strcmp(info.driver, "uv") == 0 || strcmp(info.driver, "uring") == 0);
 
     ferry_request request;
     ferry_prepare_timer(&request, HOUR, 0);

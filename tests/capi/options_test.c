@@ -125,9 +125,12 @@ static void options_out_of_range(void **state) {
     bad.name_workers_max = UINT32_MAX;
     assert_status(try_options(&bad), FERRY_E_INVALID);
     bad = good;
-    bad.reserved = 1;
+    bad.driver = FERRY_DRIVER_URING + 1;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
-    bad.reserved = UINT32_MAX;
+    bad.driver = UINT32_MAX;
+    assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
+    bad = good;
+    bad.ring_without = UINT64_C(1) << 63;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
     bad = good;
     bad.buffer_bytes_max = 64 * 1024 - 1;

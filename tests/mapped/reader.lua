@@ -18,7 +18,7 @@ typedef struct { uint64_t tag, op; int64_t result; int32_t status, os_error;
 typedef struct { uint16_t opcode, reserved; uint32_t flags; uint64_t tag, rest[14]; } ferry_request;
 typedef struct { uint32_t struct_size, flags, shards, ops_max, handles_max, workers_max;
     uint64_t buffer_bytes_max; void *allocate, *free, *log, *user_data;
-    uint32_t name_workers_max, reserved; } ferry_engine_options;
+    uint32_t name_workers_max, driver; uint64_t ring_without; } ferry_engine_options;
 typedef struct { uint32_t struct_size, flags, mode, capacity, shard, reserved;
     void *wake, *user_data; } ferry_queue_options;
 typedef struct { uint32_t struct_size, capacity; const ferry_completion *records;

@@ -145,6 +145,34 @@ const (
 	// EngineAnyThread: Host-driven: no run binds the engine to its thread. Run, fd and shutdown may
 	// come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
 	EngineAnyThread = 1
+	// DriverAuto: io_uring where it works, libuv otherwise and for the rest.
+	DriverAuto = 0
+	// DriverUv: libuv and worker threads only.
+	DriverUv = 1
+	// DriverUring: io_uring or no engine; libuv for what the ring cannot do.
+	DriverUring = 2
+	// RingAccept: Accepting connections.
+	RingAccept = 1
+	// RingConnect: Connecting.
+	RingConnect = 2
+	// RingReceive: Receiving from streams.
+	RingReceive = 4
+	// RingLend: Receiving into buffers picked when bytes arrive.
+	RingLend = 8
+	// RingSend: Sending on streams.
+	RingSend = 16
+	// RingOpen: Opening files.
+	RingOpen = 32
+	// RingRead: Reading files.
+	RingRead = 64
+	// RingWrite: Writing files.
+	RingWrite = 128
+	// RingSync: Syncing files.
+	RingSync = 256
+	// RingClose: Closing files.
+	RingClose = 512
+	// RingLoad: Whole files as one chain of the kernel's.
+	RingLoad = 1024
 	// EngineRunning: Accepts requests.
 	EngineRunning = 0
 	// EngineShuttingDown: Refuses requests, ends those it has.
@@ -569,7 +597,8 @@ type EngineOptions struct {
 	Trace          uint64
 	TraceUserData  uint64
 	NameWorkersMax uint32
-	Reserved       uint32
+	Driver         uint32
+	RingWithout    uint64
 }
 
 // RunReport: What one ferry_engine_run did. An output: set struct_size before the call.
@@ -594,6 +623,7 @@ type EngineInfo struct {
 	Workers         uint32
 	WorkersDetached uint32
 	Driver          uint64
+	Ring            uint64
 }
 
 // FileInfo: What the system knows of a file. Frozen: 128 bytes. Times are ns since 1970-01-01
@@ -830,7 +860,8 @@ var Layout = []Place{
 	{"ferry_engine_options", "trace", unsafe.Sizeof(EngineOptions{}.Trace), unsafe.Offsetof(EngineOptions{}.Trace)},
 	{"ferry_engine_options", "trace_user_data", unsafe.Sizeof(EngineOptions{}.TraceUserData), unsafe.Offsetof(EngineOptions{}.TraceUserData)},
 	{"ferry_engine_options", "name_workers_max", unsafe.Sizeof(EngineOptions{}.NameWorkersMax), unsafe.Offsetof(EngineOptions{}.NameWorkersMax)},
-	{"ferry_engine_options", "reserved", unsafe.Sizeof(EngineOptions{}.Reserved), unsafe.Offsetof(EngineOptions{}.Reserved)},
+	{"ferry_engine_options", "driver", unsafe.Sizeof(EngineOptions{}.Driver), unsafe.Offsetof(EngineOptions{}.Driver)},
+	{"ferry_engine_options", "ring_without", unsafe.Sizeof(EngineOptions{}.RingWithout), unsafe.Offsetof(EngineOptions{}.RingWithout)},
 	{"ferry_run_report", "", unsafe.Sizeof(RunReport{}), 0},
 	{"ferry_run_report", "struct_size", unsafe.Sizeof(RunReport{}.StructSize), unsafe.Offsetof(RunReport{}.StructSize)},
 	{"ferry_run_report", "left", unsafe.Sizeof(RunReport{}.Left), unsafe.Offsetof(RunReport{}.Left)},
@@ -849,6 +880,7 @@ var Layout = []Place{
 	{"ferry_engine_info", "workers", unsafe.Sizeof(EngineInfo{}.Workers), unsafe.Offsetof(EngineInfo{}.Workers)},
 	{"ferry_engine_info", "workers_detached", unsafe.Sizeof(EngineInfo{}.WorkersDetached), unsafe.Offsetof(EngineInfo{}.WorkersDetached)},
 	{"ferry_engine_info", "driver", unsafe.Sizeof(EngineInfo{}.Driver), unsafe.Offsetof(EngineInfo{}.Driver)},
+	{"ferry_engine_info", "ring", unsafe.Sizeof(EngineInfo{}.Ring), unsafe.Offsetof(EngineInfo{}.Ring)},
 	{"ferry_file_info", "", unsafe.Sizeof(FileInfo{}), 0},
 	{"ferry_file_info", "size", unsafe.Sizeof(FileInfo{}.Size), unsafe.Offsetof(FileInfo{}.Size)},
 	{"ferry_file_info", "allocated", unsafe.Sizeof(FileInfo{}.Allocated), unsafe.Offsetof(FileInfo{}.Allocated)},

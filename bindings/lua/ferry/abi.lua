@@ -301,7 +301,8 @@ struct ferry_engine_options {
     ferry_trace_fn trace;
     void *trace_user_data;
     uint32_t name_workers_max;
-    uint32_t reserved;
+    uint32_t driver;
+    uint64_t ring_without;
 };
 struct ferry_run_report {
     uint32_t struct_size;
@@ -322,6 +323,7 @@ struct ferry_engine_info {
     uint32_t workers;
     uint32_t workers_detached;
     const char *driver;
+    uint64_t ring;
 };
 struct ferry_file_info {
     uint64_t size;
@@ -550,6 +552,20 @@ abi.constants = {
     TRACE_MORE = 3,
     TRACE_END = 4,
     ENGINE_ANY_THREAD = 1,
+    DRIVER_AUTO = 0,
+    DRIVER_UV = 1,
+    DRIVER_URING = 2,
+    RING_ACCEPT = 1,
+    RING_CONNECT = 2,
+    RING_RECEIVE = 4,
+    RING_LEND = 8,
+    RING_SEND = 16,
+    RING_OPEN = 32,
+    RING_READ = 64,
+    RING_WRITE = 128,
+    RING_SYNC = 256,
+    RING_CLOSE = 512,
+    RING_LOAD = 1024,
     ENGINE_RUNNING = 0,
     ENGINE_SHUTTING_DOWN = 1,
     ENGINE_STOPPED = 2,
@@ -814,7 +830,7 @@ abi.records = {
         { "reserved", 56, 8 },
     },
     ferry_engine_options = {
-        size = 88,
+        size = 96,
         { "struct_size", 0, 4 },
         { "flags", 4, 4 },
         { "shards", 8, 4 },
@@ -829,7 +845,8 @@ abi.records = {
         { "trace", 64, 8 },
         { "trace_user_data", 72, 8 },
         { "name_workers_max", 80, 4 },
-        { "reserved", 84, 4 },
+        { "driver", 84, 4 },
+        { "ring_without", 88, 8 },
     },
     ferry_run_report = {
         size = 32,
@@ -840,7 +857,7 @@ abi.records = {
         { "overrun_ns", 24, 8 },
     },
     ferry_engine_info = {
-        size = 64,
+        size = 72,
         { "struct_size", 0, 4 },
         { "shards", 4, 4 },
         { "host_driven", 8, 4 },
@@ -852,6 +869,7 @@ abi.records = {
         { "workers", 48, 4 },
         { "workers_detached", 52, 4 },
         { "driver", 56, 8 },
+        { "ring", 64, 8 },
     },
     ferry_file_info = {
         size = 128,

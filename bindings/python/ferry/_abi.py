@@ -123,6 +123,20 @@ TRACE_STEP = 2
 TRACE_MORE = 3
 TRACE_END = 4
 ENGINE_ANY_THREAD = 1
+DRIVER_AUTO = 0
+DRIVER_UV = 1
+DRIVER_URING = 2
+RING_ACCEPT = 1
+RING_CONNECT = 2
+RING_RECEIVE = 4
+RING_LEND = 8
+RING_SEND = 16
+RING_OPEN = 32
+RING_READ = 64
+RING_WRITE = 128
+RING_SYNC = 256
+RING_CLOSE = 512
+RING_LOAD = 1024
 ENGINE_RUNNING = 0
 ENGINE_SHUTTING_DOWN = 1
 ENGINE_STOPPED = 2
@@ -594,7 +608,8 @@ class EngineOptions(Structure):
         ('trace', TraceFn),
         ('trace_user_data', c_void_p),
         ('name_workers_max', c_uint32),
-        ('reserved', c_uint32),
+        ('driver', c_uint32),
+        ('ring_without', c_uint64),
     ]
 
 
@@ -621,6 +636,7 @@ class EngineInfo(Structure):
         ('workers', c_uint32),
         ('workers_detached', c_uint32),
         ('driver', c_char_p),
+        ('ring', c_uint64),
     ]
 
 

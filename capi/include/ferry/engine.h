@@ -37,6 +37,32 @@ enum {
     FERRY_ENGINE_ANY_THREAD = 1u << 0
 };
 
+/** Values of @ref ferry_engine_options.driver: what is below the engine. */
+enum {
+    FERRY_DRIVER_AUTO = 0, /**< io_uring where it works, libuv otherwise and for the rest. */
+    FERRY_DRIVER_UV = 1,   /**< libuv and worker threads only. */
+    FERRY_DRIVER_URING = 2 /**< io_uring or no engine; libuv for what the ring cannot do. */
+};
+
+/**
+ * What goes through io_uring's ring: bits of @ref ferry_engine_info.ring and of
+ * @ref ferry_engine_options.ring_without. Each is asked of the kernel at creation; what it does not
+ * know is done by readiness and worker threads, with the same results.
+ */
+enum {
+    FERRY_RING_ACCEPT = 1u << 0,  /**< Accepting connections. */
+    FERRY_RING_CONNECT = 1u << 1, /**< Connecting. */
+    FERRY_RING_RECEIVE = 1u << 2, /**< Receiving from streams. */
+    FERRY_RING_LEND = 1u << 3,    /**< Receiving into buffers picked when bytes arrive. */
+    FERRY_RING_SEND = 1u << 4,    /**< Sending on streams. */
+    FERRY_RING_OPEN = 1u << 5,    /**< Opening files. */
+    FERRY_RING_READ = 1u << 6,    /**< Reading files. */
+    FERRY_RING_WRITE = 1u << 7,   /**< Writing files. */
+    FERRY_RING_SYNC = 1u << 8,    /**< Syncing files. */
+    FERRY_RING_CLOSE = 1u << 9,   /**< Closing files. */
+    FERRY_RING_LOAD = 1u << 10    /**< Whole files as one chain of the kernel's. */
+};
+
 /** How to make an engine. Every field's 0 is its default. */
 typedef struct ferry_engine_options {
     uint32_t struct_size; /**< sizeof(ferry_engine_options); 0 is FERRY_E_INVALID. */
@@ -54,7 +80,8 @@ typedef struct ferry_engine_options {
     ferry_trace_fn trace;       /**< Told of every operation's life, see trace.h; NULL = off. */
     void *trace_user_data;      /**< For trace. */
     uint32_t name_workers_max;  /**< Threads for looking up names; 0 = 4, at most 256. */
-    uint32_t reserved;          /**< 0. */
+    uint32_t driver;            /**< FERRY_DRIVER_AUTO, ... */
+    uint64_t ring_without;      /**< FERRY_RING_... bits: not these, though the kernel has them. */
 } ferry_engine_options;
 
 /** What one @ref ferry_engine_run did. An output: set struct_size before the call. */
@@ -78,7 +105,8 @@ typedef struct ferry_engine_info {
     uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet. */
     uint32_t workers;           /**< Worker threads alive, for files and for names. */
     uint32_t workers_detached;  /**< Of these, held by the system for operations that have ended. */
-    const char *driver;         /**< "uv". A static string. */
+    const char *driver;         /**< "uv", or "uring" with a ring. A static string. */
+    uint64_t ring;              /**< FERRY_RING_... bits: what goes through it. */
 } ferry_engine_info;
 
 /** Values of @ref ferry_engine_info.state. */
@@ -94,8 +122,10 @@ enum {
  * @param[in]  options     NULL = all defaults. @borrowed
  * @param[out] engine_out  The engine; release with @ref ferry_engine_destroy.
  *                         NULL on failure. @owned
- * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, a longer struct with a
- *   non-zero tail), FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
+ * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, drivers or ring bits, a
+ *   longer struct with a non-zero tail, FERRY_DRIVER_URING where there is no io_uring or with
+ *   FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_NO_MEMORY,
+ *   FERRY_E_NO_DESCRIPTORS (nothing is left behind).
  * @threads any  @since API 1
  */
 FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,

@@ -1,5 +1,4 @@
 // The loop: opening, waiting, waking, closing, and what a forked child does instead.
-#include "driver/make.hpp"
 #include "driver/os.hpp"
 #include "driver/uv/status.hpp"
 #include "driver/uv/uv_driver.hpp"
@@ -13,23 +12,6 @@
 #include <cstdlib>
 #include <new>
 #include <unistd.h>
-
-namespace ferry::driver {
-
-ferry_status make(const Environment &environment, Driver **driver) noexcept {
-    auto *made = environment.allocator.create<uv::UvDriver>(environment);
-    if (made == nullptr)
-        return FERRY_E_NO_MEMORY;
-    ferry_status status = made->open();
-    if (status != FERRY_OK) {
-        made->dispose();
-        return status;
-    }
-    *driver = made;
-    return FERRY_OK;
-}
-
-} // namespace ferry::driver
 
 namespace ferry::driver::uv {
 

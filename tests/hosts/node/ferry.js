@@ -22,7 +22,8 @@ const EngineOptions = koffi.struct({
   struct_size: 'uint32_t', flags: 'uint32_t', shards: 'uint32_t', ops_max: 'uint32_t',
   handles_max: 'uint32_t', workers_max: 'uint32_t', buffer_bytes_max: 'uint64_t',
   allocate: 'void *', free: 'void *', log: 'void *', user_data: 'void *', trace: 'void *',
-  trace_user_data: 'void *', name_workers_max: 'uint32_t', reserved: 'uint32_t',
+  trace_user_data: 'void *', name_workers_max: 'uint32_t', driver: 'uint32_t',
+  ring_without: 'uint64_t',
 });
 const Request = koffi.struct({
   opcode: 'uint16_t', reserved: 'uint16_t', flags: 'uint32_t', tag: 'uint64_t', target: 'uint64_t',

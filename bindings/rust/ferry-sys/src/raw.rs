@@ -277,6 +277,34 @@ pub const FERRY_TRACE_MORE: u32 = 3;
 pub const FERRY_TRACE_END: u32 = 4;
 /// Host-driven: no run binds the engine to its thread. Run, fd and shutdown may come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
 pub const FERRY_ENGINE_ANY_THREAD: u32 = 1;
+/// io_uring where it works, libuv otherwise and for the rest.
+pub const FERRY_DRIVER_AUTO: u32 = 0;
+/// libuv and worker threads only.
+pub const FERRY_DRIVER_UV: u32 = 1;
+/// io_uring or no engine; libuv for what the ring cannot do.
+pub const FERRY_DRIVER_URING: u32 = 2;
+/// Accepting connections.
+pub const FERRY_RING_ACCEPT: u32 = 1;
+/// Connecting.
+pub const FERRY_RING_CONNECT: u32 = 2;
+/// Receiving from streams.
+pub const FERRY_RING_RECEIVE: u32 = 4;
+/// Receiving into buffers picked when bytes arrive.
+pub const FERRY_RING_LEND: u32 = 8;
+/// Sending on streams.
+pub const FERRY_RING_SEND: u32 = 16;
+/// Opening files.
+pub const FERRY_RING_OPEN: u32 = 32;
+/// Reading files.
+pub const FERRY_RING_READ: u32 = 64;
+/// Writing files.
+pub const FERRY_RING_WRITE: u32 = 128;
+/// Syncing files.
+pub const FERRY_RING_SYNC: u32 = 256;
+/// Closing files.
+pub const FERRY_RING_CLOSE: u32 = 512;
+/// Whole files as one chain of the kernel's.
+pub const FERRY_RING_LOAD: u32 = 1024;
 /// Accepts requests.
 pub const FERRY_ENGINE_RUNNING: u32 = 0;
 /// Refuses requests, ends those it has.
@@ -767,8 +795,10 @@ pub struct ferry_engine_options {
     pub trace_user_data: *mut c_void,
     /// Threads for looking up names; 0 = 4, at most 256.
     pub name_workers_max: u32,
-    /// 0.
-    pub reserved: u32,
+    /// FERRY_DRIVER_AUTO, ...
+    pub driver: u32,
+    /// FERRY_RING_... bits: not these, though the kernel has them.
+    pub ring_without: u64,
 }
 /// What one ferry_engine_run did. An output: set struct_size before the call.
 #[repr(C)]
@@ -809,8 +839,10 @@ pub struct ferry_engine_info {
     pub workers: u32,
     /// Of these, held by the system for operations that have ended.
     pub workers_detached: u32,
-    /// "uv". A static string.
+    /// "uv", or "uring" with a ring. A static string.
     pub driver: *const c_char,
+    /// FERRY_RING_... bits: what goes through it.
+    pub ring: u64,
 }
 /// What the system knows of a file. Frozen: 128 bytes. Times are ns since 1970-01-01 00:00 UTC.
 #[repr(C)]
@@ -1056,7 +1088,7 @@ extern "C" {
     pub fn ferry_prepare_descriptor_release(request: *mut ferry_request, handle: ferry_handle);
     /// Make an engine.
     ///
-    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, a longer struct with a non-zero tail), FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, drivers or ring bits, a longer struct with a non-zero tail, FERRY_DRIVER_URING where there is no io_uring or with FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
     ///
     /// Threads: any
     pub fn ferry_engine_create(

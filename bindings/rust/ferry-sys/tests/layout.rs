@@ -187,7 +187,8 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_engine_options, "trace", trace);
     field!(ferry_engine_options, "trace_user_data", trace_user_data);
     field!(ferry_engine_options, "name_workers_max", name_workers_max);
-    field!(ferry_engine_options, "reserved", reserved);
+    field!(ferry_engine_options, "driver", driver);
+    field!(ferry_engine_options, "ring_without", ring_without);
     record!(ferry_run_report);
     field!(ferry_run_report, "struct_size", struct_size);
     field!(ferry_run_report, "left", left);
@@ -206,6 +207,7 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_engine_info, "workers", workers);
     field!(ferry_engine_info, "workers_detached", workers_detached);
     field!(ferry_engine_info, "driver", driver);
+    field!(ferry_engine_info, "ring", ring);
     record!(ferry_file_info);
     field!(ferry_file_info, "size", size);
     field!(ferry_file_info, "allocated", allocated);
