@@ -64,6 +64,10 @@ struct Receive : Primitive {
 // One connection from a listener.
 struct Accept : Primitive {
     Socket *socket = nullptr; // Out.
+
+    // The runtime's, and here because a stream has no use for them:
+    bool spread = false; // Its connections go to all shards by turns.
+    uint32_t turn = 0;   // Whose it is.
 };
 
 // One connection to an address.

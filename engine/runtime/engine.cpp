@@ -360,6 +360,13 @@ void Engine::info(ferry_engine_info *info) noexcept {
     info->ring = shards_[0]->driver().ring();
 }
 
+ferry_status Engine::shard_info(uint32_t index, ferry_shard_info *info) noexcept {
+    if (index >= shard_count_)
+        return FERRY_E_INVALID;
+    shards_[index]->info(info);
+    return FERRY_OK;
+}
+
 ferry_status Engine::create_queue(const ferry_queue_options &options, Queue **queue_out) noexcept {
     if (state() != FERRY_ENGINE_RUNNING)
         return FERRY_E_SHUTDOWN;

@@ -66,6 +66,8 @@ class Engine {
     // Whether the engine can be freed now.
     ferry_status can_destroy() noexcept;
     void info(ferry_engine_info *info) noexcept;
+    // FERRY_E_INVALID: there is no such shard.
+    ferry_status shard_info(uint32_t index, ferry_shard_info *info) noexcept;
 
     ferry_status create_queue(const ferry_queue_options &options, Queue **queue) noexcept;
     ferry_status submit(Queue &queue, const ferry_request *requests, size_t count, ferry_op *ops,
