@@ -18,6 +18,7 @@ namespace ferry::ops {
 // is the driver's socket: it has no handle yet.
 Operation accept_next(Op *op) {
     auto &listener = *reinterpret_cast<driver::Socket *>(op->params.words[0]);
+    listener.accept.again = op->params.words[1] != 0;
     co_await AcceptWait(op, listener);
     if (listener.accept.outcome.status != FERRY_OK)
         co_return failure(op, listener.accept.outcome);
@@ -83,6 +84,7 @@ Spread::Spread(Op *op, driver::Socket &listener, Travellers &travellers)
     ferry_request &accept = travellers.children[0].request;
     accept.target = op->target;
     accept.params.words[0] = reinterpret_cast<uintptr_t>(&listener);
+    accept.params.words[1] = op->flags & FERRY_MULTISHOT;
     travellers.size = sizeof travellers;
     op->shard().keep_in_mind(travellers);
 }
@@ -241,6 +243,8 @@ Operation accept_spread(Op *op) {
         if (told)
             co_await SleepWait(op, op->shard().now_ns() + kAcceptPauseNs);
     }
+    if (multishot)
+        co_await StopAccept(op, hold.socket());
     if (last.handle != 0)
         co_return last;
     if (op->interrupted != 0)
