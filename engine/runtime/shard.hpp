@@ -190,6 +190,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void end_sleep(Op *op) noexcept;
     // Children of a composition that runs here; see tree.hpp.
     void begin(Child &child, Shard *place) noexcept;
+    // Its own, that are elsewhere or on their way. Any thread.
+    uint64_t children_away() const noexcept { return children_away_.load(); }
     void interrupt_child(Child &child, int32_t status) noexcept;
 
     // Whether a handle can be made there, most likely. Any thread.
@@ -333,6 +335,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     bool lies_down_ = false; // It has marked itself as sleeping.
     bool reclaimed_ = false; // Buffers were released on this thread while receives wait for one.
     uint64_t knocks_ = 0;    // Shards that were sent something in this turn, a bit each.
+    std::atomic<uint64_t> children_away_{0}; // Only this shard changes it.
     Counter completed_;
     Counter accepted_; // Connections.
     Counter turns_;

@@ -261,7 +261,8 @@ void Shard::begin(Child &child, Shard *place) noexcept {
         return;
     }
     child.away.store(Child::Away::running, std::memory_order_relaxed);
-    engine_.child_left();
+    children_away_.store(children_away_.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
     Shard &there = *child.place;
     there.arrivals_.push(&child);
     knock_later(there);
@@ -305,7 +306,11 @@ void Shard::take_children() noexcept {
             admit(*child);
         } else {
             child->group->ended(*child);
-            engine_.child_back();
+            uint64_t away = children_away_.load(std::memory_order_relaxed) - 1;
+            // In one order with the look at who is stopping: the last of all is noticed.
+            children_away_.store(away, std::memory_order_seq_cst);
+            if (away == 0)
+                engine_.children_back();
         }
         child = next;
     }
