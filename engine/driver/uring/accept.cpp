@@ -84,16 +84,16 @@ void UringDriver::stop_accept(Socket &socket) noexcept {
 }
 
 void UringDriver::give_waiting(UringSocket &listener) noexcept {
-    UringSocket *connection = listener.waiting;
-    listener.waiting = static_cast<UringSocket *>(connection->next_dirty);
+    Socket *connection = listener.waiting;
+    listener.waiting = connection->next_dirty;
     connection->next_dirty = nullptr;
     listener.accept.socket = connection;
     listener.accept.complete({});
 }
 
 void UringDriver::drop_waiting(UringSocket &listener) noexcept {
-    while (UringSocket *connection = listener.waiting) {
-        listener.waiting = static_cast<UringSocket *>(connection->next_dirty);
+    while (Socket *connection = listener.waiting) {
+        listener.waiting = connection->next_dirty;
         connection->next_dirty = nullptr;
         UvDriver::close(*connection);
     }
@@ -115,7 +115,7 @@ void UringDriver::accepted(UringSocket &listener, const Answer &answer) noexcept
         Outcome outcome;
         auto *made = static_cast<UringSocket *>(make_socket(answer.result, &outcome));
         if (made != nullptr) {
-            Socket **link = reinterpret_cast<Socket **>(&listener.waiting);
+            Socket **link = &listener.waiting;
             while (*link != nullptr)
                 link = &(*link)->next_dirty;
             *link = made;

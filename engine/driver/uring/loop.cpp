@@ -286,8 +286,7 @@ void UringDriver::keep_until(uint64_t until_ns) noexcept {
 // ---- in a fork's child --------------------------------------------------------------------------
 
 void UringDriver::abandon(Socket &socket) noexcept {
-    for (UringSocket *waiting = own(socket).waiting; waiting != nullptr;
-         waiting = static_cast<UringSocket *>(waiting->next_dirty))
+    for (Socket *waiting = own(socket).waiting; waiting != nullptr; waiting = waiting->next_dirty)
         UvDriver::abandon(*waiting);
     UvDriver::abandon(socket);
 }

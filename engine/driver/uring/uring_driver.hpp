@@ -32,7 +32,7 @@ struct UringSocket final : uv::UvSocket {
     bool broken = false;  // What came could not be kept.
     int late_error = 0;   // Came when nobody received.
     // A listener's connections that nobody has asked for yet, in the order of their arrival.
-    UringSocket *waiting = nullptr;
+    Socket *waiting = nullptr;
 };
 
 struct LoadSteps;
