@@ -176,6 +176,10 @@ struct Socket : Resource {
 // An open file, made by the driver, which keeps its own part behind this one.
 struct File : SharedResource {};
 
+// As a kind of descriptor beside FERRY_DESCRIPTOR_...: a stream that another shard's driver has accepted and
+// released. What it is like is known.
+constexpr uint64_t kAcceptedStream = 256;
+
 struct Span {
     void *data = nullptr;
     size_t size = 0;

@@ -10,6 +10,7 @@ namespace ferry::ops {
 static Kind kind_of(uint64_t descriptor_kind) {
     switch (descriptor_kind) {
     case FERRY_DESCRIPTOR_STREAM:
+    case driver::kAcceptedStream:
         return Kind::stream;
     case FERRY_DESCRIPTOR_LISTENER:
         return Kind::listener;

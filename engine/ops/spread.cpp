@@ -8,8 +8,6 @@
 #include "ops/waits.hpp"
 #include "runtime/engine.hpp"
 
-#include <ferry/descriptor.h>
-
 #include <utility>
 
 namespace ferry::ops {
@@ -119,7 +117,7 @@ void Spread::start(uint32_t child, Shard *place) noexcept {
 
 void Spread::send(uint32_t index, Shard &place) noexcept {
     ferry_request &adopt = travellers_.children[1 + index].request;
-    adopt.params.adopt = {.descriptor = descriptor(index), .kind = FERRY_DESCRIPTOR_STREAM};
+    adopt.params.adopt = {.descriptor = descriptor(index), .kind = driver::kAcceptedStream};
     start(1 + index, &place);
 }
 

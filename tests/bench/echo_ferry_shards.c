@@ -4,12 +4,15 @@
  *
  *     echo_ferry_shards [shards]
  *
- * FERRY_SPREAD brings every shard its part of the connections; each is served where it lives.
+ * FERRY_SPREAD brings every shard its part of the connections; each is served where it lives. More than
+ * one shard has all cores, whatever core the program was started on.
  */
 #include "engine_support.h"
 #include "support.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static ferry_engine *engine;
@@ -59,9 +62,21 @@ static void on_completion(const ferry_completion *completion, void *user_data) {
     }
 }
 
+static void use_all_cores(void) {
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    if (sched_setaffinity(0, sizeof all, &all) != 0) {
+        bench_die("the other cores are not to be had");
+    }
+}
+
 int main(int argc, char **argv) {
     bench_start(120);
-    engine = bench_engine((uint32_t)bench_number(argc, argv, 1, 1), 0);
+    uint32_t shards = (uint32_t)bench_number(argc, argv, 1, 1);
+    if (shards > 1) {
+        use_all_cores();
+    }
+    engine = bench_engine(shards, 0);
     queue = bench_queue(engine, FERRY_QUEUE_INLINE, 0);
     ferry_address address;
     bench_check(ferry_address_parse("127.0.0.1", 0, &address), "address_parse");
