@@ -60,6 +60,31 @@ def bench_echo_16k(runner):
     bench_echo(runner, "echo 16 KiB x 64", ["-c", 64, "-s", 16384], 0, None, None)
 
 
+def bench_shards(runner):
+    """CPU of the server's process only: the generator, who shares a core with a shard, is left out."""
+    samples = runner.interleave({
+        f"{shards} shards": lambda shards=shards:
+            echo(runner, "echo_ferry_shards", [shards], ["-c", 256])
+        for shards in (1, 2)})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["messages"] / 1e3
+
+    rate = statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples["2 shards"])
+    runner.add("echo 64 B x 256", "2 shards", samples, cpu_us, "us CPU/message", "ratio <= 1.1",
+               peer="1 shards", notes=f"peer: one shard; {rate:.0f} thousand/s, all on two cores")
+
+    count = 1000000 if runner.quick else 4000000
+    samples = runner.interleave({
+        tokens: lambda tokens=tokens: runner.measure(None, "shards_ferry", tokens, count)
+        for tokens in (64, 512)})
+    for tokens in (64, 512):
+        wakeups = statistics.median(s["wakeups"] / s["count"] for s in samples[tokens])
+        runner.add("shard to shard", f"{tokens} under way", {f"{tokens} under way": samples[tokens]},
+                   lambda sample: sample["cpu_ns"] / sample["count"], "ns CPU/message", peer=None,
+                   notes=f"wake-ups per message: {wakeups:.4f}")
+
+
 def bench_pipeline(runner):
     bench_echo(runner, "pipelined 16 x 64 B", ["-c", 64, "-d", 16], 64, "ratio <= 1.1",
                "ratio <= 1.1")
@@ -365,6 +390,7 @@ BENCHES = {
     "echo-1000": bench_echo_1000,
     "echo-16k": bench_echo_16k,
     "pipeline": bench_pipeline,
+    "shards": bench_shards,
     "files": bench_files,
     "chain": bench_chain,
     "copy": bench_copy,
