@@ -30,11 +30,11 @@ FIGURES = {
     "rate": ("thousand/s", "{:.0f}", False),
     "calls": ("system calls each", "{:.2f}", True),
     "resident": ("resident MiB", "{:.1f}", True),
-    "silent": ("bytes each", "{:.0f}", True),
+    "bytes": ("bytes each", "{:.0f}", True),
     "spoken": ("once each has spoken", "{:.0f}", True),
-    "first": ("ms, first of the process", "{:.2f}", True),
-    "later": ("ms, later", "{:.2f}", True),
-    "size": ("KiB", "{:.0f}", True),
+    "ms": ("ms, first of the process", "{:.2f}", True),
+    "ms_later": ("ms, later", "{:.2f}", True),
+    "kib": ("KiB", "{:.0f}", True),
 }
 
 
@@ -45,6 +45,7 @@ class Contender:
     arguments: tuple = ()
     driver: str = ""  # Ferry's.
     needs: str = ""  # The Debian packages without which there is no such program.
+    aimed: bool = True  # Do the targets hold for it?
 
     @property
     def ferry(self):
@@ -68,9 +69,10 @@ class Contender:
         return program, arguments
 
 
-def ferry(program, *forms):
+def ferry(program, *forms, aimed=True):
     """Ferry's contenders: each form on both drivers."""
-    return [Contender(f"Ferry {driver}{form and ', '}{form}", program + suffix, arguments, driver)
+    return [Contender(f"Ferry {driver}{form and ', '}{form}", program + suffix, arguments, driver,
+                      aimed=aimed)
             for driver in ("uv", "uring") for form, suffix, arguments in forms]
 
 
@@ -91,7 +93,7 @@ ECHO = [
 # brought as a whole. So these two do, too.
 PIPELINE = ECHO + [
     Contender("libuv, as a whole", "echo_libuv", (0,)),
-    *ferry("echo_ferry", ("queue, as a whole", "_queue", (0,))),
+    *ferry("echo_ferry", ("queue, as a whole", "_queue", (0,)), aimed=False),
 ]
 READS = [
     Contender(LIBUV, "reads_libuv"),
@@ -111,8 +113,8 @@ IDLE = [
     Contender(LIBUV, "echo_libuv"),
     Contender("epoll by hand", "echo_epoll"),
     Contender(RING, "echo_uring", needs=BY_HAND),
-    *ferry("echo_ferry", ("a lent receive pending", "_inline", ()),
-           ("no receive", "_inline", (0, "silent"))),
+    *ferry("echo_ferry", ("a lent receive pending", "_inline", ())),
+    *ferry("echo_ferry", ("no receive", "_inline", (0, "silent")), aimed=False),
 ]
 CREATE = ferry("create_ferry", ("run by the host", "", (0,)), ("own thread", "", (1,)))
 LIBRARY = [Contender("Ferry", "")]
@@ -177,7 +179,7 @@ def warm_up(runner, pid, port, speak):
 def sample_idle(runner, contender):
     # The programs raise their soft limit to the hard one; some descriptors are the program's own.
     connections = min(IDLE_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
-    words = {"connected": "silent"}
+    words = {"connected": "bytes"}
     if "silent" not in contender.arguments:
         words["spoken"] = "spoken"
     program, arguments = contender.command(runner)
@@ -209,7 +211,8 @@ def sample_create(runner, contender):
     program, _ = contender.command(runner)
     sample = runner.measure(runner.server_core, program, *contender.arguments,
                             environment=contender.environment)
-    return {"first": sample["first_ns"] / 1e6, "later": statistics.median(sample["later_ns"]) / 1e6}
+    return {"ms": sample["first_ns"] / 1e6,
+            "ms_later": statistics.median(sample["later_ns"]) / 1e6}
 
 
 def sample_library(runner, _):
@@ -218,7 +221,7 @@ def sample_library(runner, _):
     with tempfile.NamedTemporaryFile(prefix="ferry-bench-") as stripped:
         subprocess.run(["strip", "--strip-unneeded", "-o", stripped.name, runner.library],
                        check=True)
-        return {"size": os.path.getsize(stripped.name) / 1024}
+        return {"kib": os.path.getsize(stripped.name) / 1024}
 
 
 # The groups
@@ -265,11 +268,11 @@ GROUPS = {group.name: group for group in (
           sample_whole, ("cpu", "rate"), "rate", (LIBUV, LOOP, RING),
           (f"rate >= 4 of {LIBUV}", f"rate >= 0.85 of {LOOP}")),
     Group("idle", f"{IDLE_CONNECTIONS:,} idle connections: resident bytes", IDLE, sample_idle,
-          ("silent", "spoken"), "silent", (LIBUV,), ("silent <= 270",), rounds_max=3),
+          ("bytes", "spoken"), "bytes", (LIBUV,), ("bytes <= 270",), rounds_max=3),
     Group("create", "From nothing to the first completion", CREATE, sample_create,
-          ("first", "later"), "first", (), ("first <= 1",)),
-    Group("size", "The shared library, stripped", LIBRARY, sample_library, ("size",), "size", (),
-          ("size <= 600",), rounds_max=1),
+          ("ms", "ms_later"), "ms", (), ("ms <= 1",)),
+    Group("size", "The shared library, stripped", LIBRARY, sample_library, ("kib",), "kib", (),
+          ("kib <= 600",), rounds_max=1),
 )}
 
 
@@ -286,12 +289,9 @@ def ratios(own, peer, figure):
 
 
 def judge(target, rows):
-    """One target, for the best of Ferry's rows: a host takes the better of its forms."""
+    """One target, by the best of Ferry's rows: a host takes the better of its forms."""
     figure, relation, bound, *peer = target.split(maxsplit=4)
-    own = [row for row in rows if row["ferry"]]
-    # A row that leaves something out on purpose is not what is aimed at.
-    most = max((len(row["median"]) for row in own), default=0)
-    own = [row for row in own if len(row["median"]) == most]
+    own = [row for row in rows if row["ferry"] and row["aimed"]]
     peers = {row["name"]: row for row in rows if not row["ferry"]}
     peer = peer[1] if peer else ""
     if not own or peer and peer not in peers:
@@ -322,6 +322,9 @@ def measure_group(runner, group):
                 samples[contender.name].append(group.sample(runner, contender))
             except Skip as reason:
                 missing[contender.name] = str(reason)
+            except (Failure, OSError, ValueError) as failure:
+                runner.fail(f"{group.name}, {contender.name}: {failure}")
+                missing[contender.name] = f"it failed: {failure}"
     there = [contender for contender in group.contenders if contender.name not in missing]
     rows = [row_of(runner, group, contender, samples) for contender in there]
     rows.sort(key=lambda row: row["median"][group.figures[0]])
@@ -333,12 +336,16 @@ def measure_group(runner, group):
 
 def row_of(runner, group, contender, samples):
     own = samples[contender.name]
-    row = {"name": contender.name, "ferry": contender.ferry, "samples": own,
+    row = {"name": contender.name, "ferry": contender.ferry, "aimed": contender.aimed,
+           "samples": own,
            "median": {figure: statistics.median(sample[figure] for sample in own)
                       for figure in own[0]},
            "spread": spread([sample[group.figures[0]] for sample in own]),
            "beside": {peer: ratios(own, samples[peer], group.ratio) for peer in group.beside
                       if samples.get(peer)}}
-    if group.calls and (calls := group.calls(runner, contender)) is not None:
-        row["median"]["calls"] = calls
+    try:
+        if group.calls and (calls := group.calls(runner, contender)) is not None:
+            row["median"]["calls"] = calls
+    except (Failure, OSError, ValueError) as failure:
+        runner.fail(f"{group.name}, {contender.name}, its system calls: {failure}")
     return row

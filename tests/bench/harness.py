@@ -69,6 +69,11 @@ class Runner:
         self.kept = {}
         self.stack = contextlib.ExitStack()
 
+    def fail(self, what):
+        """Note a failure, and go on with the rest."""
+        self.failures.append(what)
+        print(f"  FAILED {what}", flush=True)
+
     def keep(self, manager):
         """What a context manager makes, for the rest of the run."""
         if manager not in self.kept:

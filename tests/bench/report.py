@@ -66,7 +66,8 @@ def versions():
 
 
 def machine(runner):
-    return {"processor": processor(), "cores": len(runner.cores), "kernel": platform.release(),
+    kernel = re.match(r"[\d.]*\d", platform.release()).group()
+    return {"processor": processor(), "cores": len(runner.cores), "kernel": kernel,
             "server core": runner.server_core, "load core": runner.load_core}
 
 
@@ -127,6 +128,31 @@ def print_groups(groups):
         print(f"  {line}")
 
 
+# Ferry beside one peer in each row
+
+
+HEADER = ("benchmark", "variant", "Ferry", "peer", "unit", "ratio", "spread", "target", "", "peer",
+          "notes")
+
+
+def row_cells(row):
+    has_peer = "peer" in row
+    return (row["benchmark"], row["variant"], f"{row['ferry']:.4g}",
+            f"{row['peer']:.4g}" if has_peer else "", row["unit"],
+            f"{row['ratio']:.2f}" if has_peer else "",
+            f"{row['spread'][0]:.2f}..{row['spread'][1]:.2f}" if has_peer else "",
+            row["target"] or "",
+            "" if row["target"] is None else "met" if row["met"] else "MISSED",
+            row.get("peer_name", ""), row["notes"])
+
+
+def row_lines(rows):
+    lines = [HEADER, *map(row_cells, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+
+
 # The page
 
 
@@ -155,7 +181,11 @@ def fragment(results, picture):
     lines += ["### Targets", "", "By the best of Ferry's rows.", "", "```"]
     lines += [target_text(group, target) for group in results["groups"]
               for target in group["targets"]]
-    lines += ["```", "", END]
+    lines += ["```", ""]
+    if results["rows"]:
+        lines += ["### Parts, and other languages", "", "```", *row_lines(results["rows"]), "```",
+                  ""]
+    lines.append(END)
     return "\n".join(lines)
 
 
@@ -169,7 +199,7 @@ def write_page(path, results):
         raise ValueError(f"{path} has no place for it: {BEGIN} ... {END}")
     picture = os.path.splitext(path)[0] + ".svg"
     with open(picture, "w", encoding="utf-8") as file:
-        file.write(draw(results))
+        file.write(draw(results) + "\n")
     with open(path, "w", encoding="utf-8") as file:
         file.write(before + fragment(results, os.path.basename(picture)) + after)
 
@@ -254,4 +284,4 @@ def draw(results):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 8}" '
             f'width="{WIDTH}" height="{y + 8}" role="img">\n'
             f"<title>What Ferry and its peers cost</title>\n<style>{STYLE}</style>\n"
-            f'<rect width="{WIDTH}" height="{y + 8}" class="ground"/>\n{body}\n</svg>\n')
+            f'<rect width="{WIDTH}" height="{y + 8}" class="ground"/>\n{body}\n</svg>')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ferry beside everybody else, in the same run: interleaved rounds, medians, ratios, their spread.
 
-    run.py BUILD_DIR [--quick] [--rounds N] [--only REGEX] [--json FILE] [--svg FILE]
+    run.py BUILD_DIR [--quick] [--rounds N] [--only REGEX] [--json [FILE]] [--svg [FILE]]
     run.py BUILD_DIR --list
     run.py BUILD_DIR --page FILE
 
@@ -34,8 +34,6 @@ from harness import Failure, Runner, Skip  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Each has its rows beside its programs.
 FOLDERS = (".", "cpp", "rust", "go", "lua", "python")
-HEADER = ("benchmark", "variant", "Ferry", "peer", "unit", "ratio", "spread", "target", "", "peer",
-          "notes")
 
 
 def all_benches():
@@ -54,25 +52,6 @@ def all_benches():
     return benches
 
 
-def cells(row):
-    has_peer = "peer" in row
-    return (row["benchmark"], row["variant"], f"{row['ferry']:.4g}",
-            f"{row['peer']:.4g}" if has_peer else "", row["unit"],
-            f"{row['ratio']:.2f}" if has_peer else "",
-            f"{row['spread'][0]:.2f}..{row['spread'][1]:.2f}" if has_peer else "",
-            row["target"] or "",
-            "" if row["target"] is None else "met" if row["met"] else "MISSED",
-            row.get("peer_name", ""), row["notes"])
-
-
-def print_rows(rows):
-    lines = [HEADER, *map(cells, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    print()
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-
-
 def parse(benches):
     parser = argparse.ArgumentParser(description="Run the benchmarks.")
     parser.add_argument("build_dir")
@@ -80,8 +59,10 @@ def parse(benches):
     parser.add_argument("--rounds", type=int, default=None, help="default 5, with --quick 3")
     parser.add_argument("--only", default="", type=re.compile, metavar="REGEX",
                         help=f"those whose name it is found in: {', '.join(benches)}")
-    parser.add_argument("--json", metavar="FILE", help="write the samples here, too")
-    parser.add_argument("--svg", metavar="FILE", help="draw the picture here, too")
+    for option, what in (("--json", "all samples"), ("--svg", "the picture")):
+        parser.add_argument(option, metavar="FILE", nargs="?", const="-",
+                            help=f"write {what} here, too; without FILE to the standard output, "
+                                 "and the tables to standard error")
     parser.add_argument("--list", action="store_true", help="say what there is; measure nothing")
     parser.add_argument("--page", metavar="FILE",
                         help="write the last full run into this page; measure nothing")
@@ -97,8 +78,8 @@ def run_bench(runner, name, bench):
         outcome = f"skipped: {reason}"
     # A missing program and garbled output are failures too.
     except (Failure, OSError, ValueError) as failure:
-        outcome = f"FAILED: {failure}"
-        runner.failures.append(f"{name}: {failure}")
+        runner.fail(f"{name}: {failure}")
+        outcome = "failed"
     print(f"  {name}: {outcome}, {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -108,17 +89,21 @@ def results_of(runner):
             "groups": runner.groups, "rows": runner.rows, "failures": runner.failures}
 
 
+def write(text, *paths):
+    for path in paths:
+        if path == "-":
+            print(text, file=sys.__stdout__)
+        elif path:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+
 def store(results, name, options):
     """Beside the build, and where it is asked for."""
     base = os.path.join(options.build_dir, name)
-    for path in filter(None, (base + ".json", options.json)):
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
-            file.write("\n")
+    write(json.dumps(results, indent=1), base + ".json", options.json)
     if results["groups"]:
-        for path in filter(None, (base + ".svg", options.svg)):
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(report.draw(results))
+        write(report.draw(results), base + ".svg", options.svg)
 
 
 def measure(benches, options):
@@ -134,7 +119,7 @@ def measure(benches, options):
 
     report.print_groups(runner.groups)
     if runner.rows:
-        print_rows(runner.rows)
+        print("\n" + "\n".join(report.row_lines(runner.rows)))
     full = not options.quick and benches.keys() >= GROUPS.keys() and \
         len(runner.groups) == len(GROUPS)
     store(results_of(runner), "bench" if full else "bench-part", options)
@@ -156,6 +141,9 @@ def main():
         for name in benches:
             print(f"{name:<16}{GROUPS[name].title if name in GROUPS else ''}".rstrip())
         return 0
+    # What is asked for on the standard output stands there alone.
+    if "-" in (options.json, options.svg):
+        sys.stdout = sys.stderr
     return measure(benches, options)
 
 
