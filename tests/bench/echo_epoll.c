@@ -91,8 +91,8 @@ static void on_writable(struct connection *connection) {
 
 int main(void) {
     bench_start(120);
-    int listener = bench_listen(true);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int listener = bench_listen(true);
     struct epoll_event listening = {.events = EPOLLIN};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &listening) != 0) {
         bench_die("epoll_ctl: %s", strerror(errno));

@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+import textwrap
 from xml.sax.saxutils import escape
 
 from groups import FIGURES
@@ -106,6 +107,15 @@ def aligned(lines, between="  ", edge=""):
                between.join(cells).rstrip())
 
 
+def absences(group):
+    """Who is missing, by reason."""
+    reasons = {}
+    for name, reason in group["missing"].items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        yield f"Without {'; '.join(names)}: {reason}"
+
+
 def target_text(group, target):
     text = f"{group['title']}: {target['target']}"
     if target["reached"] is None:
@@ -119,8 +129,8 @@ def print_groups(groups):
         print(f"\n{group['title']}")
         for line in aligned(list(cells_of(group))):
             print(f"  {line}")
-        for name, reason in group["missing"].items():
-            print(f"  without {name}: {reason}")
+        for line in absences(group):
+            print(f"  {line}")
     targets = [target_text(group, target) for group in groups for target in group["targets"]]
     if targets:
         print("\nTargets, by the best of Ferry's rows")
@@ -164,20 +174,24 @@ def markdown_table(group):
     return [text[0], "|---" + "|---:" * (columns - 1) + "|", *text[1:]]
 
 
-def fragment(results, picture):
+def conditions(results):
     where = results["machine"]
-    lines = [BEGIN, "",
-             f"{results['date']}: {where['cores']} cores of {where['processor']}, Linux "
-             f"{where['kernel']}; " + ", ".join(
-                 f"{name} {version}" for name, version in results["versions"].items()) + ".",
-             f"Medians of {results['rounds']} interleaved rounds, over loopback; servers on core "
-             f"{where['server core']}, load on core {where['load core']}. A ratio is the median of "
-             "the rounds' own ratios, with the smallest and the largest behind it.", "",
-             f"![CPU time and rates of Ferry and of its peers]({picture})", ""]
+    return (f"{results['date']}: {where['cores']} cores of {where['processor']}, Linux "
+            f"{where['kernel']}; " + ", ".join(
+                f"{name} {version}" for name, version in results["versions"].items()) + ". "
+            f"Medians of {results['rounds']} interleaved rounds, over loopback; servers on core "
+            f"{where['server core']}, load on core {where['load core']}.")
+
+
+def fragment(results, picture):
+    about = (conditions(results) + " A ratio is the median of the rounds' own ratios, with the "
+             "smallest and the largest behind it.")
+    lines = [BEGIN, "", *textwrap.wrap(about, 100), "",
+             f"![What Ferry and its peers cost]({picture})", ""]
     for group in results["groups"]:
         lines += [f"### {group['title']}", "", *markdown_table(group), ""]
-        for name, reason in group["missing"].items():
-            lines += [f"Without {name}: {reason}.", ""]
+        for line in absences(group):
+            lines += [*textwrap.wrap(f"{line}.", 100), ""]
     lines += ["### Targets", "", "By the best of Ferry's rows.", "", "```"]
     lines += [target_text(group, target) for group in results["groups"]
               for target in group["targets"]]
@@ -255,29 +269,15 @@ def draw_panel(group, y):
     return parts, y + MARGIN
 
 
-def wrapped(content):
-    """Lines that fit."""
-    room, line = int((WIDTH - 2 * MARGIN) / GLYPH), ""
-    for word in content.split():
-        if len(line) + 1 + len(word) > room:
-            yield line
-            line = ""
-        line = f"{line} {word}".strip()
-    yield line
-
-
 def draw(results):
     y, parts = MARGIN, []
     for group in results["groups"]:
         if group["rows"]:
             more, y = draw_panel(group, y)
             parts += more
-    where = results["machine"]
-    about = (f"Shorter is better. {where['cores']} cores of {where['processor']}, Linux "
-             f"{where['kernel']}, {results['date']}; medians of {results['rounds']} interleaved "
-             "rounds, lines from the smallest to the largest sample. " + ", ".join(
-                 f"{name} {version}" for name, version in results["versions"].items()))
-    for line in wrapped(about):
+    about = ("Shorter is better; thin lines go from the smallest sample to the largest. " +
+             conditions(results))
+    for line in textwrap.wrap(about, int((WIDTH - 2 * MARGIN) / GLYPH)):
         parts.append(text(MARGIN, y + 6, line, "faint"))
         y += 18
     body = "\n".join(parts)
