@@ -54,8 +54,9 @@ struct Primitive {
 // Bytes from a stream: into memory, or where memory is null into a buffer lent when data arrives.
 // outcome.result = bytes, 0 = end of stream. With every buffer lent it ends with FERRY_E_FULL.
 struct Receive : Primitive {
-    bool gather =
-        false; // Memory is null: behind the stream's rest, where it stays, lent to nobody.
+    // Memory is null: behind the stream's rest, where it stays, lent to nobody.
+    bool gather = false;
+    bool again = false; // The next follows at once, until stop_receive().
     void *memory = nullptr;
     size_t size = 0;
     uint64_t buffer = 0; // Out: the lent buffer's id; memory is then its address.
@@ -63,6 +64,7 @@ struct Receive : Primitive {
 
 // One connection from a listener.
 struct Accept : Primitive {
+    bool again = false;       // The next follows at once, until stop_accept().
     Socket *socket = nullptr; // Out.
 };
 
@@ -77,8 +79,9 @@ struct Connect : Primitive {
 struct FileLoad : Primitive {
     const char *path = nullptr; // Copied by the driver: a cancelled load may outlive its operation.
     uint64_t size_max = 0;
-    void *data = nullptr; // Out: from Host::allocate_load(); outcome.result bytes, null if 0.
-    void *job = nullptr;  // The driver's own while active.
+    void *data = nullptr;  // Out: from Host::allocate_load(); outcome.result bytes, null if 0.
+    void *job = nullptr;   // The driver's own while active.
+    void *steps = nullptr; // The same.
 };
 
 // One call on a file or a path that may block. Cancelled, those that use memory of the host's (read, write,
@@ -98,6 +101,7 @@ struct FileCall : Primitive {
     uint64_t offset = 0;             // read, write; truncate: the new size.
     ferry_file_info *info = nullptr; // stat, path_stat: filled when it completes.
     void *job = nullptr;             // The driver's own while active.
+    uint64_t done = 0;               // The same: bytes.
 };
 
 // The addresses of a name, in the order in which to try them.
@@ -190,6 +194,20 @@ class Host {
     virtual Span lend_space(Socket &stream, int32_t *status) noexcept = 0;
     virtual uint64_t lend(Socket &stream, size_t used) noexcept = 0;
 
+    // The same for a driver whose system wants the room before anything arrives: a piece of kPieceSize,
+    // of which lend_piece() lends the beginning. A piece is the driver's until it is lent or dropped.
+    static constexpr size_t kPieceSize = 16384;
+    struct Piece {
+        void *memory = nullptr; // Null: there is no room.
+        void *owner = nullptr;
+    };
+    virtual Piece take_piece() noexcept = 0;
+    virtual uint64_t lend_piece(const Piece &piece) noexcept = 0; // 0: it is the driver's still.
+    virtual void drop_piece(const Piece &piece) noexcept = 0;
+
+    // Bytes came for which nobody waits: the stream's next receive begins with them. False: no memory.
+    virtual bool keep(Socket &stream, const void *data, size_t size) noexcept = 0;
+
     // Memory for a loaded file, counted against the engine's ceiling. Any thread.
     virtual Outcome allocate_load(size_t size, void **memory) noexcept = 0;
     virtual void free_load(void *memory, size_t size) noexcept = 0;
@@ -240,6 +258,9 @@ class Driver {
     // FERRY_RING_... bits.
     virtual uint64_t ring() const noexcept { return 0; }
 
+    // On the thread that will poll, or for a host-driven engine on the one that makes it; before all else.
+    virtual ferry_status begin() noexcept { return FERRY_OK; }
+
     // Monotonic nanoseconds. Any thread.
     virtual uint64_t now_ns() const noexcept = 0;
 
@@ -274,6 +295,10 @@ class Driver {
     virtual void cancel_connect(Connect &connect) noexcept = 0;
     virtual void start_receive(Socket &stream) noexcept = 0;
     virtual void cancel_receive(Socket &stream) noexcept = 0;
+    // Who received or accepted "again" is about to end: the primitive ends when the system has let go. What
+    // came until then is kept.
+    virtual void stop_receive(Socket &stream) noexcept { stream.receive.complete({}); }
+    virtual void stop_accept(Socket &listener) noexcept { listener.accept.complete({}); }
     virtual void start_load(FileLoad &load) noexcept = 0;
     virtual void cancel_load(FileLoad &load) noexcept = 0;
 

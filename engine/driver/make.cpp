@@ -2,6 +2,9 @@
 #include "driver/make.hpp"
 
 #include "driver/uv/uv_driver.hpp"
+#ifdef FERRY_URING
+#include "driver/uring/uring_driver.hpp"
+#endif
 
 #include <ferry/engine.h>
 #include <ferry/status.h>
@@ -22,7 +25,13 @@ static ferry_status make_one(const Environment &environment, Driver **driver) {
     return FERRY_OK;
 }
 
+// A ring belongs to one thread: not for an engine that many may run.
 ferry_status make(const Environment &environment, Driver **driver) noexcept {
+    [[maybe_unused]] bool any_thread = (environment.options.flags & FERRY_ENGINE_ANY_THREAD) != 0;
+#ifdef FERRY_URING
+    if (environment.options.driver != FERRY_DRIVER_UV && !any_thread)
+        return make_one<uring::UringDriver>(environment, driver);
+#endif
     if (environment.options.driver == FERRY_DRIVER_URING)
         return FERRY_E_UNSUPPORTED;
     return make_one<uv::UvDriver>(environment, driver);

@@ -7,8 +7,9 @@ namespace ferry::ops {
 // As a receive's result: nothing is left to tell of it, receive again.
 static constexpr int64_t kHandedOver = -1;
 
-static void prepare(driver::Receive &receive, void *memory, size_t size) {
+static void prepare(driver::Receive &receive, void *memory, size_t size, bool again = false) {
     receive.gather = false;
+    receive.again = again;
     receive.memory = memory;
     receive.size = size;
     receive.buffer = 0;
@@ -61,8 +62,9 @@ Operation stream_receive(Op *op) {
     if (int32_t status = hold.read(op))
         co_return Ending{.status = status};
     driver::Receive &receive = hold.socket().receive;
+    bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
     do {
-        prepare(receive, op->params.receive.buffer, op->params.receive.size);
+        prepare(receive, op->params.receive.buffer, op->params.receive.size, multishot);
         co_await ReceiveWait(op, hold.socket());
         while (coro::WaitList *obstacle = deliver(op, receive)) {
             co_await coro::ListWait(*op, *obstacle);
@@ -70,7 +72,11 @@ Operation stream_receive(Op *op) {
                 break;
         }
     } while (op->interrupted == 0 && receive.outcome.result == kHandedOver);
-    co_return last(op, receive);
+    if (!multishot)
+        co_return last(op, receive);
+    Ending what = last(op, receive);
+    co_await StopReceive(op, hold.socket());
+    co_return what;
 }
 
 // Again and again, until all of it has come. What was received before a failure is the host's.

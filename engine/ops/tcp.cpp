@@ -64,6 +64,13 @@ class Nameless {
 
 } // namespace
 
+// Shutdown, or a host that guessed its handle, may have closed it already.
+static void close_untold(Op *op, uint64_t handle) {
+    HandleSlot *slot;
+    if (handle != 0 && op->shard().look_up(handle, &slot) == FERRY_OK)
+        op->shard().close(*slot, nullptr);
+}
+
 Operation tcp_accept(Op *op) {
     Hold hold(op);
     if (int32_t status = hold.read(op))
@@ -71,19 +78,23 @@ Operation tcp_accept(Op *op) {
     bool multishot = (op->flags & FERRY_MULTISHOT) != 0;
     Nameless connection(op->shard());
     bool told = false; // That there is no room for a connection.
+    Ending what;
     for (;;) {
-        Ending what = {.status = FERRY_E_NO_HANDLES};
+        what = {.status = FERRY_E_NO_HANDLES};
         if (connection.there()) {
             what = connection.name();
         } else if (!op->shard().handles().full()) {
+            hold.socket().accept.again = multishot;
             co_await AcceptWait(op, hold.socket());
             what = connection.take(op, hold.socket());
         }
-        if (op->interrupted != 0 && what.status != FERRY_OK)
-            co_return interrupted(op);
+        if (op->interrupted != 0 && what.status != FERRY_OK) {
+            what = interrupted(op);
+            break;
+        }
         if (!multishot || (what.status != FERRY_OK && !passes(what.status))) {
             what.flags = what.status != FERRY_OK ? FERRY_REUSABLE : 0;
-            co_return what;
+            break;
         }
         // A connection is told of, an obstacle once. A connection that finds the queue full waits
         // here; if the accept ends meanwhile, it is closed like every one that nobody reaped.
@@ -91,18 +102,20 @@ Operation tcp_accept(Op *op) {
             co_await room(op);
             if (op->interrupted == 0)
                 continue;
-            // Shutdown, or a host that guessed its handle, may have closed it already.
-            HandleSlot *slot;
-            if (what.handle != 0 && op->shard().look_up(what.handle, &slot) == FERRY_OK)
-                op->shard().close(*slot, nullptr);
-            co_return interrupted(op);
+            close_untold(op, what.handle);
+            break;
         }
         told = what.handle == 0;
         if (told)
             co_await SleepWait(op, op->shard().now_ns() + kAcceptPauseNs);
-        if (op->interrupted != 0)
-            co_return interrupted(op);
+        if (op->interrupted != 0) {
+            what = interrupted(op);
+            break;
+        }
     }
+    if (multishot)
+        co_await StopAccept(op, hold.socket());
+    co_return what;
 }
 
 Operation tcp_connect(Op *op) {

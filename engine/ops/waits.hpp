@@ -58,7 +58,33 @@ class PrimitiveWait final : public coro::Wait {
     Target &target_;
 };
 
+// Until the system has let go of what was received or accepted "again". It cannot be hurried.
+template <auto Member, auto Stop> class StopWait final : public coro::Wait {
+  public:
+    StopWait(Op *op, driver::Socket &socket) : Wait(*op), socket_(socket) {}
+
+    bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<> frame) noexcept {
+        driver::Primitive &primitive = socket_.*Member;
+        primitive.active = true;
+        primitive.wait = nullptr;
+        (static_cast<Shard *>(fiber().scheduler)->driver().*Stop)(socket_);
+        if (!primitive.active)
+            return false;
+        suspend(frame);
+        primitive.wait = this;
+        return true;
+    }
+    void await_resume() const noexcept {}
+    void interrupt() noexcept override {}
+
+  private:
+    driver::Socket &socket_;
+};
+
 using driver::Driver;
+using StopReceive = StopWait<&driver::Socket::receive, &Driver::stop_receive>;
+using StopAccept = StopWait<&driver::Socket::accept, &Driver::stop_accept>;
 using AcceptWait = PrimitiveWait<driver::Socket, &driver::Socket::accept, &Driver::start_accept,
                                  &Driver::cancel_accept>;
 // What the stream has: its rest, else what arrives.

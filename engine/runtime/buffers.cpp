@@ -35,7 +35,7 @@ Buffers::~Buffers() {
     allocator_.free_array(chunks_, chunks_max_);
 }
 
-ferry_status Buffers::next_chunk() noexcept {
+ferry_status Buffers::next_chunk(Chunk *&place) noexcept {
     Chunk *chunk = free_chunks_;
     if (chunk != nullptr) {
         free_chunks_ = chunk->next_free;
@@ -50,7 +50,7 @@ ferry_status Buffers::next_chunk() noexcept {
     }
     chunk->used = 0;
     // The old one, if any, comes back when the last piece of it is released.
-    current_ = chunk;
+    place = chunk;
     return FERRY_OK;
 }
 
@@ -60,12 +60,25 @@ ferry_status Buffers::space(driver::Span *span, size_t least) noexcept {
     if (current_ != nullptr)
         current_->used = (current_->used + 63) & ~size_t{63}; // Each piece on its own cache line.
     if (current_ == nullptr || kChunkSize - current_->used < least) {
-        ferry_status status = next_chunk();
+        ferry_status status = next_chunk(current_);
         if (status != FERRY_OK)
             return status;
     }
     *span = {current_->memory + current_->used, kChunkSize - current_->used};
     return FERRY_OK;
+}
+
+driver::Host::Piece Buffers::take_piece() noexcept {
+    constexpr size_t kSize = driver::Host::kPieceSize;
+    static_assert(kChunkSize % kSize == 0);
+    if ((in_pieces_ == nullptr || in_pieces_->used == kChunkSize) &&
+        next_chunk(in_pieces_) != FERRY_OK)
+        return {};
+    Chunk *chunk = in_pieces_;
+    driver::Host::Piece piece{chunk->memory + chunk->used, chunk};
+    chunk->used += kSize;
+    ++chunk->users;
+    return piece;
 }
 
 uint64_t Buffers::lend(size_t used) noexcept {

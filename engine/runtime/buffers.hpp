@@ -69,6 +69,10 @@ class Buffers {
     uint64_t lend_kept(void *chunk) noexcept;
     void drop(void *chunk) noexcept;
 
+    // The shard's thread: room that is given away before anything has come into it, kept as keep() does. They
+    // lie in chunks of their own: they stay for long.
+    driver::Host::Piece take_piece() noexcept;
+
     // The shard's thread: lend a loaded file; 0 when there is no slot.
     uint64_t lend_block(void *memory, size_t size) noexcept;
 
@@ -116,7 +120,7 @@ class Buffers {
         Slot *next_back;
     };
 
-    ferry_status next_chunk() noexcept;
+    ferry_status next_chunk(Chunk *&place) noexcept;
     uint64_t fill_slot(void *owner, size_t size) noexcept;
     void reclaim_slot(uint32_t index) noexcept;
     bool out_of_slots() const noexcept {
@@ -134,6 +138,7 @@ class Buffers {
     size_t chunks_made_ = 0;
     Chunk *free_chunks_ = nullptr;
     Chunk *current_ = nullptr;
+    Chunk *in_pieces_ = nullptr; // The one that take_piece() cuts.
 
     Slot *slots_ = nullptr;
     uint32_t slots_max_ = 0;
@@ -154,7 +159,7 @@ inline void Buffers::drop(void *owner) noexcept {
     FERRY_ASSERT(chunk->users > 0);
     if (--chunk->users != 0)
         return;
-    if (chunk == current_) {
+    if (chunk == current_ || chunk == in_pieces_) {
         chunk->used = 0;
     } else {
         chunk->next_free = free_chunks_;

@@ -50,34 +50,59 @@ ferry_status Engine::open() noexcept {
         if (status != FERRY_OK)
             return status;
     }
-    return host_driven() ? FERRY_OK : start_threads();
+    return host_driven() ? shards_[0]->begin() : start_threads();
 }
 
 ferry_status Engine::start_threads() noexcept {
     threads_ = allocator_.allocate_array<ShardThread>(shard_count_);
     if (threads_ == nullptr)
         return FERRY_E_NO_MEMORY;
-    for (uint32_t i = 0; i < shard_count_; ++i) {
-        threads_[i].engine = this;
-        threads_[i].shard = shards_[i];
+    uint32_t started = 0;
+    for (; started < shard_count_; ++started) {
+        ShardThread &one = threads_[started];
+        one.engine = this;
+        one.shard = shards_[started];
         char name[16];
-        std::snprintf(name, sizeof name, "ferry-%u", i % kShardsMax);
-        if (threads_[i].thread.start(name, thread_entry, &threads_[i]))
-            continue;
-        // Those that run already must end before the memory goes.
-        for (uint32_t j = 0; j < i; ++j) {
-            shards_[j]->ask_to_stop();
-            threads_[j].thread.join();
-        }
-        return FERRY_E_NO_MEMORY;
+        std::snprintf(name, sizeof name, "ferry-%u", started % kShardsMax);
+        if (!one.thread.start(name, thread_entry, &one))
+            break;
     }
-    return FERRY_OK;
+    ferry_status status = started == shard_count_ ? FERRY_OK : FERRY_E_NO_MEMORY;
+    for (uint32_t i = 0; i < started; ++i) {
+        ferry_status begun = wait_until_begun(threads_[i]);
+        if (status == FERRY_OK)
+            status = begun;
+    }
+    if (status == FERRY_OK)
+        return FERRY_OK;
+    // Those that run must end before the memory goes. All at once: none ends before the others stop.
+    for (uint32_t i = 0; i < started; ++i)
+        shards_[i]->ask_to_stop();
+    for (uint32_t i = started; i < shard_count_; ++i)
+        shard_stopping();
+    for (uint32_t i = 0; i < started; ++i)
+        threads_[i].thread.join();
+    return status;
+}
+
+ferry_status Engine::wait_until_begun(ShardThread &one) noexcept {
+    std::unique_lock<std::mutex> lock(life_mutex_);
+    while (!one.begun)
+        thread_moved_.wait(lock);
+    return one.status;
 }
 
 void Engine::thread_entry(void *shard_thread) {
     auto *self = static_cast<ShardThread *>(shard_thread);
     Shard &shard = *self->shard;
     shard.bind(os::thread_self());
+    ferry_status status = shard.begin();
+    {
+        std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
+        self->status = status;
+        self->begun = true;
+        self->engine->thread_moved_.notify_all();
+    }
     shard.work();
     while (!shard.quiet()) {
         shard.poll(UINT64_MAX);
@@ -86,7 +111,7 @@ void Engine::thread_entry(void *shard_thread) {
     shard.bind(0); // The thread's identity may be given to another one.
     std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
     self->ended = true;
-    self->engine->thread_ended_.notify_all();
+    self->engine->thread_moved_.notify_all();
 }
 
 Engine::~Engine() {
@@ -275,7 +300,7 @@ bool Engine::wait_for_threads(uint64_t until_ns) noexcept {
                 return false;
             // Far ends are waited for in pieces: chrono overflows on them.
             uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
-            thread_ended_.wait_for(lock, std::chrono::nanoseconds(left));
+            thread_moved_.wait_for(lock, std::chrono::nanoseconds(left));
         }
         lock.unlock();
         threads_[i].thread.join();

@@ -112,11 +112,14 @@ class Engine {
         os::Thread thread;
         Shard *shard = nullptr;
         Engine *engine = nullptr;
-        bool ended = false; // Under life_mutex_.
+        bool begun = false; // Under life_mutex_, like the next two.
+        ferry_status status = FERRY_OK;
+        bool ended = false;
     };
 
     static void thread_entry(void *shard_thread);
     ferry_status start_threads() noexcept;
+    ferry_status wait_until_begun(ShardThread &one) noexcept;
     bool wait_for_threads(uint64_t until_ns) noexcept;
     bool stop_workers(uint64_t until_ns) noexcept;
     void free_workers(driver::WorkerPool *workers, bool child) noexcept;
@@ -154,7 +157,7 @@ class Engine {
     bool descriptor_wanted_ = false;
     uint64_t left_since_ns_ = 0;
     std::mutex life_mutex_;
-    std::condition_variable thread_ended_;
+    std::condition_variable thread_moved_; // Begun or ended.
 };
 
 } // namespace ferry

@@ -74,8 +74,8 @@ ferry_status Shard::open() noexcept {
     if (ops_ == nullptr || !intake_.open(ops_max_) || !handles_.open(options.handles_max) ||
         !buffers_.open(options.buffer_bytes_max))
         return FERRY_E_NO_MEMORY;
-    driver::Environment environment{*this, engine_.workers(), engine_.names(), engine_.allocator(),
-                                    blocks_, options};
+    driver::Environment environment{
+        *this, engine_.workers(), engine_.names(), engine_.allocator(), blocks_, options};
     return driver::make(environment, &driver_);
 }
 

@@ -41,6 +41,8 @@ class Shard final : public coro::Scheduler, public driver::Host {
     Shard &operator=(const Shard &) = delete;
 
     ferry_status open() noexcept;
+    // On the thread that will drive it.
+    ferry_status begin() noexcept { return driver_->begin(); }
 
     // ---- driving, on the shard's thread ----
     // Until there is nothing left to do, or the budget is used up.
@@ -181,6 +183,10 @@ class Shard final : public coro::Scheduler, public driver::Host {
     // ---- driver::Host ----
     driver::Span lend_space(driver::Socket &stream, int32_t *status) noexcept override;
     uint64_t lend(driver::Socket &stream, size_t used) noexcept override;
+    Piece take_piece() noexcept override;
+    uint64_t lend_piece(const Piece &piece) noexcept override;
+    void drop_piece(const Piece &piece) noexcept override;
+    bool keep(driver::Socket &stream, const void *data, size_t size) noexcept override;
     driver::Outcome allocate_load(size_t size, void **memory) noexcept override;
     void free_load(void *memory, size_t size) noexcept override;
     void sent(driver::Socket &socket, driver::Outcome outcome) noexcept override;

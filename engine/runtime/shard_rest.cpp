@@ -154,7 +154,8 @@ ferry_status Shard::gather_space(Socket &socket, Span *span) noexcept {
         socket.rest = ::new (memory) Rest();
     }
     Rest &rest = *socket.rest;
-    bool beyond = rest.size >= kLarge && socket.receive.size > Buffers::kChunkSize;
+    bool beyond = rest.size >= kLarge &&
+                  (socket.receive.size > Buffers::kChunkSize || !socket.receive.gather);
     ferry_status status = beyond ? space_in_block(rest, span) : space_in_chunk(rest, span);
     // It may be its own rest that keeps the last chunk busy.
     if (status == FERRY_E_FULL && rest.chunk != nullptr && space_in_block(rest, span) == FERRY_OK)
@@ -190,6 +191,36 @@ Span Shard::lend_space(Socket &stream, int32_t *status) noexcept {
     if (*status != FERRY_OK && buffers_.take_back())
         *status = space_for(stream, &span);
     return span;
+}
+
+driver::Host::Piece Shard::take_piece() noexcept {
+    return buffers_.take_piece();
+}
+
+uint64_t Shard::lend_piece(const Piece &piece) noexcept {
+    uint64_t id = buffers_.lend_kept(piece.owner);
+    if (id != 0)
+        buffers_.drop(piece.owner); // The one that lent it counts now.
+    return id;
+}
+
+void Shard::drop_piece(const Piece &piece) noexcept {
+    buffers_.drop(piece.owner);
+}
+
+bool Shard::keep(Socket &stream, const void *data, size_t size) noexcept {
+    const char *from = static_cast<const char *>(data);
+    while (size != 0) {
+        Span span;
+        if (gather_space(stream, &span) != FERRY_OK)
+            return false;
+        size_t part = size < span.size ? size : span.size;
+        std::memcpy(span.data, from, part);
+        gather(*stream.rest, part);
+        from += part;
+        size -= part;
+    }
+    return true;
 }
 
 uint64_t Shard::lend(Socket &stream, size_t used) noexcept {

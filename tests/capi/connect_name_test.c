@@ -722,5 +722,6 @@ int main(void) {
         RESOLVER_ON(with_a_budget_that_is_always_used_up, host),
         RESOLVER_ON(shutdown_between_attempts_and_whole, host),
     };
+    fixture_ring_without = FERRY_RING_CONNECT;
     return RUN_SUITE(tests);
 }

@@ -338,6 +338,8 @@ static void prepare_to_pull(fixture *f) {
     }
 }
 
+uint64_t fixture_ring_without;
+
 fixture *fixture_open_with(void **state, const ferry_engine_options *engine_options,
                            const ferry_queue_options *queue_options) {
     fixture *f = *state;
@@ -351,6 +353,7 @@ fixture *fixture_open_with(void **state, const ferry_engine_options *engine_opti
     }
     engine.struct_size = sizeof engine;
     engine.shards = f->drive->shards;
+    engine.ring_without |= fixture_ring_without;
     queue.struct_size = sizeof queue;
     queue.mode = f->drive->pull == PULL_MAPPED   ? FERRY_QUEUE_MAPPED
                  : f->drive->pull == PULL_INLINE ? FERRY_QUEUE_INLINE

@@ -87,6 +87,10 @@ typedef struct fixture {
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
+/** FERRY_RING_... bits of what a program watches by functions of its own in the C library's place: these calls
+    must be its own, not the kernel's. Set before the tests run. */
+extern uint64_t fixture_ring_without;
+
 /** The test's fixture, with default options. */
 fixture *fixture_open(void **state);
 

@@ -27,38 +27,55 @@ static Outcome bind_local(int fd, const ferry_address &local) {
     return bind(fd, reinterpret_cast<sockaddr *>(&name), size) == 0 ? Outcome{} : outcome_of(errno);
 }
 
-void UvDriver::start_connect(Connect &connect) noexcept {
-    sockaddr_storage name;
-    socklen_t size = to_system(connect.address, &name);
-    int fd = ::socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+// A socket for it, bound where it is to come from. Null: the primitive has ended.
+UvSocket *UvDriver::make_connecting(Connect &connect, sockaddr_storage *name,
+                                    socklen_t *size) noexcept {
+    *size = to_system(connect.address, name);
+    int fd = ::socket(name->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         connect.complete(outcome_of(errno));
-        return;
+        return nullptr;
     }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY);
     Outcome outcome = bind_local(fd, connect.local);
     if (outcome.status != FERRY_OK) {
         ::close(fd);
         connect.complete(outcome);
-        return;
+        return nullptr;
     }
     UvSocket *made = make_socket(fd, &outcome);
-    if (made == nullptr) {
+    if (made == nullptr)
         connect.complete(outcome);
+    return made;
+}
+
+void UvDriver::start_connect(Connect &connect) noexcept {
+    sockaddr_storage name;
+    socklen_t size;
+    UvSocket *made = make_connecting(connect, &name, &size);
+    if (made == nullptr)
         return;
-    }
-    int error = ::connect(fd, reinterpret_cast<sockaddr *>(&name), size) == 0 ? 0 : errno;
+    int error = ::connect(made->fd, reinterpret_cast<sockaddr *>(&name), size) == 0 ? 0 : errno;
     if (error != 0 && error != EINPROGRESS && error != EINTR) {
         close(*made);
         connect.complete(outcome_of(error));
         return;
     }
-    connect.socket = made;
-    made->connecting = &connect;
-    made->connects = true;
-    made->next_dirty = connecting_;
-    connecting_ = made;
-    watch(*made, UV_WRITABLE);
+    if (!watch(*made, UV_WRITABLE)) {
+        close(*made);
+        connect.complete({.status = FERRY_E_NO_MEMORY});
+        return;
+    }
+    note_connect(*made, connect);
+}
+
+// For a fork's child, who must close it.
+void UvDriver::note_connect(UvSocket &socket, Connect &connect) noexcept {
+    connect.socket = &socket;
+    socket.connecting = &connect;
+    socket.connects = true;
+    socket.next_dirty = connecting_;
+    connecting_ = &socket;
 }
 
 void UvDriver::forget_connect(UvSocket &socket) noexcept {

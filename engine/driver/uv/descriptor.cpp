@@ -53,7 +53,8 @@ Outcome UvDriver::adopt_socket(int fd, bool listens, Resource **resource) noexce
         return kWrongKind;
     int flags = fcntl(fd, F_GETFL);
     Outcome outcome;
-    UvSocket *made = wrap(fd, &outcome); // libuv makes it non-blocking.
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    UvSocket *made = wrap(fd, &outcome);
     if (made == nullptr) {
         fcntl(fd, F_SETFL, flags);
         return outcome;
@@ -79,6 +80,7 @@ Outcome UvDriver::adopt_file(int fd, Resource **resource) noexcept {
         return {.status = FERRY_E_NO_MEMORY};
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     file->fd.store(fd, std::memory_order_relaxed);
+    file->regular = S_ISREG(status.st_mode);
     *resource = file;
     return {};
 }

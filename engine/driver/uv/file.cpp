@@ -44,18 +44,25 @@ static void make_call(UvJob &base) {
     }
 }
 
-static void free_file(UvFile &file) {
+void free_file(UvFile &file) noexcept {
     BlockPool &blocks = file.driver->environment().blocks;
     file.~UvFile();
     blocks.free(&file, sizeof(UvFile));
 }
 
-static int take_descriptor(UvFile &file) {
+int take_descriptor(UvFile &file) noexcept {
     return file.fd.exchange(-1, std::memory_order_relaxed);
+}
+
+static void let_go(CallJob &job) {
+    if (job.held >= 0)
+        ::close(job.held);
+    job.held = -1;
 }
 
 static void drop(UvJob &base) {
     auto &job = static_cast<CallJob &>(base);
+    let_go(job);
     UvFile *file = job.opened;
     if (file == nullptr)
         return;
@@ -73,6 +80,7 @@ static void drop(UvJob &base) {
 static void deliver(UvJob &base) {
     auto &job = static_cast<CallJob &>(base);
     auto &call = *static_cast<FileCall *>(job.primitive);
+    let_go(job);
     if (job.outcome.status != FERRY_OK) {
         drop(job);
     } else if (job.opened != nullptr) {
@@ -83,14 +91,22 @@ static void deliver(UvJob &base) {
 }
 
 void UvDriver::start_file(FileCall &call) noexcept {
+    start_file(call, -1);
+}
+
+void UvDriver::start_file(FileCall &call, int held) noexcept {
     size_t path = call.path != nullptr ? std::strlen(call.path) + 1 : 0;
     auto *job = make_job<CallJob>(call, path);
-    if (job == nullptr)
+    if (job == nullptr) {
+        if (held >= 0)
+            ::close(held);
         return;
+    }
     job->work = make_call;
     job->deliver = deliver;
     job->drop = drop;
     job->call = call;
+    job->held = held;
     if (path != 0)
         std::memcpy(job->path(), call.path, path);
     job->call.path = job->path();

@@ -75,11 +75,7 @@ class Remaining {
 };
 
 Outcome failed(ssize_t result, int64_t before = 0) {
-    Outcome outcome = outcome_of(static_cast<int>(-result));
-    if (outcome.os_error == EBADF)
-        outcome.status = FERRY_E_ACCESS; // The descriptor is ours: it was not opened for this.
-    outcome.result = before;
-    return outcome;
+    return file_failure(static_cast<int>(-result), before);
 }
 
 Outcome done(ssize_t result) {
@@ -148,8 +144,7 @@ void tell(const uv_stat_t &from, ferry_file_info *info) {
 
 } // namespace
 
-Outcome open_file(const FileCall &call) noexcept {
-    uint32_t wanted = call.open_flags;
+int open_flags(uint32_t wanted) noexcept {
     bool reads = (wanted & FERRY_OPEN_READ) != 0;
     bool writes = (wanted & FERRY_OPEN_WRITE) != 0;
     int flags = O_CLOEXEC | O_NOCTTY | (!writes ? O_RDONLY : reads ? O_RDWR : O_WRONLY);
@@ -163,6 +158,11 @@ Outcome open_file(const FileCall &call) noexcept {
         flags |= O_APPEND;
     if ((wanted & FERRY_OPEN_NO_FOLLOW) != 0)
         flags |= O_NOFOLLOW;
+    return flags;
+}
+
+Outcome open_file(const FileCall &call) noexcept {
+    int flags = open_flags(call.open_flags);
     int mode = static_cast<int>(call.mode != 0 ? call.mode : 0666);
     ssize_t fd =
         at_once([&](uv_fs_t *r) { uv_fs_open(nullptr, r, call.path, flags, mode, nullptr); });
@@ -191,9 +191,19 @@ Outcome read_file(int fd, const FileCall &call) noexcept {
     return {.result = done};
 }
 
+Outcome file_failure(int error, int64_t before) noexcept {
+    Outcome outcome = outcome_of(error);
+    if (error == EBADF)
+        outcome.status = FERRY_E_ACCESS; // The descriptor is ours: it was not opened for this.
+    outcome.result = before;
+    return outcome;
+}
+
+// From call.done on.
 Outcome write_file(int fd, const FileCall &call) noexcept {
     Remaining left(call.slices, call.slice_count);
-    int64_t done = 0;
+    left.advance(call.done);
+    auto done = static_cast<int64_t>(call.done);
     while (!left.none()) {
         uv_buf_t parts[kPartsMax];
         size_t wanted;

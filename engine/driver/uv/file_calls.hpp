@@ -5,6 +5,12 @@
 
 namespace ferry::driver::uv {
 
+// What a call on a file's own descriptor failed with, after so many bytes.
+Outcome file_failure(int error, int64_t before) noexcept;
+
+// FERRY_OPEN_... bits as the system's.
+int open_flags(uint32_t wanted) noexcept;
+
 // outcome.result = the descriptor.
 Outcome open_file(const FileCall &call) noexcept;
 

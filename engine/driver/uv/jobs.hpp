@@ -32,6 +32,8 @@ struct UvJob : Job {
 struct LoadJob final : UvJob {
     uint64_t size_max = 0;
     void *data = nullptr;
+    int held = -1;      // Open already.
+    bool again = false; // But it must be opened once more, which may wait for somebody.
 
     char *path() noexcept { return reinterpret_cast<char *>(this + 1); }
 };
@@ -40,6 +42,8 @@ struct LoadJob final : UvJob {
 struct UvFile final : File, UvJob {
     // -1 once it is being closed: a fork's child must not close whatever has its number by then.
     std::atomic<int> fd{-1};
+    bool regular = false;     // It has a size and never keeps one waiting for somebody else.
+    bool ring_blocks = false; // The kernel cannot write to it without blocking.
 };
 
 // A call on a file or a path; the path lies behind it.
@@ -47,6 +51,7 @@ struct CallJob final : UvJob {
     FileCall call;            // A copy: the operation may be gone when a worker looks.
     int fd = -1;              // Of the file, or of what was opened.
     UvFile *opened = nullptr; // open: its memory, so that what is open cannot fail any more.
+    int held = -1;            // open: so long it stays open, whoever may write to it.
     ferry_file_info info;     // stat, path_stat.
 
     char *path() noexcept { return reinterpret_cast<char *>(this + 1); }

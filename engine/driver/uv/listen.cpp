@@ -48,7 +48,8 @@ Outcome UvDriver::listen(const ferry_address &address, uint32_t backlog, bool re
 
 void UvDriver::start_accept(Socket &listener) noexcept {
     restarted_ = &listener;
-    watch(own(listener), own(listener).watched | UV_READABLE);
+    if (!watch(own(listener), own(listener).watched | UV_READABLE))
+        listener.accept.complete({.status = FERRY_E_NO_MEMORY});
 }
 
 // In a burst, whoever accepts on after one is given the next without asking epoll. Each is served before

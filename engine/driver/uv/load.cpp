@@ -9,6 +9,8 @@
 
 #include <cstring>
 #include <fcntl.h>
+#include <unistd.h>
+#include <utility>
 
 namespace ferry::driver::uv {
 
@@ -100,10 +102,20 @@ Outcome read_all(uv_file file, bool regular, uint64_t expected, uint64_t size_ma
     return {.result = static_cast<int64_t>(used)};
 }
 
-void load_file(UvJob &base) {
-    auto &job = static_cast<LoadJob &>(base);
+// What was opened without waiting is opened again if that would have had to; meanwhile it stays open.
+ssize_t open_to_load(LoadJob &job) {
+    if (job.held >= 0 && !job.again)
+        return std::exchange(job.held, -1);
     ssize_t opened = at_once(
         [&](uv_fs_t *r) { uv_fs_open(nullptr, r, job.path(), O_RDONLY | O_CLOEXEC, 0, nullptr); });
+    if (job.held >= 0)
+        ::close(std::exchange(job.held, -1));
+    return opened;
+}
+
+void load_file(UvJob &base) {
+    auto &job = static_cast<LoadJob &>(base);
+    ssize_t opened = open_to_load(job);
     if (opened < 0) {
         job.outcome = outcome_of(static_cast<int>(-opened));
         return;
@@ -133,6 +145,8 @@ void deliver(UvJob &base) {
 
 void drop(UvJob &base) {
     auto &job = static_cast<LoadJob &>(base);
+    if (job.held >= 0)
+        ::close(job.held);
     if (job.data != nullptr)
         job.driver->environment().host.free_load(job.data, static_cast<size_t>(job.outcome.result));
 }
@@ -140,10 +154,19 @@ void drop(UvJob &base) {
 } // namespace
 
 void UvDriver::start_load(FileLoad &load) noexcept {
+    start_load(load, -1, false);
+}
+
+void UvDriver::start_load(FileLoad &load, int held, bool again) noexcept {
     size_t path = std::strlen(load.path) + 1;
     auto *job = make_job<LoadJob>(load, path);
-    if (job == nullptr)
+    if (job == nullptr) {
+        if (held >= 0)
+            ::close(held);
         return;
+    }
+    job->held = held;
+    job->again = again;
     job->work = load_file;
     job->deliver = deliver;
     job->drop = drop;

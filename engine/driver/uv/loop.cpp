@@ -50,6 +50,12 @@ ferry_status UvDriver::open() noexcept {
 }
 
 void UvDriver::dispose() noexcept {
+    tear_down();
+    const Allocator &allocator = environment_.allocator;
+    allocator.destroy(this);
+}
+
+void UvDriver::tear_down() noexcept {
     settle();
     if (loop_open_ && !abandoned_) {
         if (wake_.data != nullptr)
@@ -63,8 +69,6 @@ void UvDriver::dispose() noexcept {
         ::close(timer_fd_);
     if (empty_fd_ >= 0)
         ::close(empty_fd_);
-    const Allocator &allocator = environment_.allocator;
-    allocator.destroy(this);
 }
 
 uint64_t UvDriver::now_ns() const noexcept {
@@ -74,7 +78,7 @@ uint64_t UvDriver::now_ns() const noexcept {
 void UvDriver::poll(uint64_t until_ns) noexcept {
     if (jobs_late_ && !finish_jobs())
         return;
-    if (until_ns != 0 && (!done_.empty() || deferred_first_ != deferred_end_))
+    if (until_ns != 0 && (!done_.empty() || has_deferred()))
         until_ns = 0;
     if (!deliver_deferred())
         return;
@@ -93,6 +97,7 @@ void UvDriver::run_loop(uv_run_mode mode) noexcept {
     ++polls_;
     events_ = 0;
     full_ = false;
+    watch_changed_ = false;
     began_ns_ = mode == UV_RUN_NOWAIT && environment_.host.limited() ? now_ns() : 0;
     uv_run(&loop_, mode);
     if (cut_fd_ < 0)

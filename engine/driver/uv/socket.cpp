@@ -15,6 +15,8 @@
 
 namespace ferry::driver::uv {
 
+static constexpr size_t kSocketBlock = sizeof(UvSocket) + sizeof(uv_poll_t);
+
 // Takes the descriptor: closed on failure.
 UvSocket *UvDriver::make_socket(int fd, Outcome *outcome) noexcept {
     UvSocket *made = wrap(fd, outcome);
@@ -23,22 +25,28 @@ UvSocket *UvDriver::make_socket(int fd, Outcome *outcome) noexcept {
     return made;
 }
 
+// It and its watch are one block.
 UvSocket *UvDriver::wrap(int fd, Outcome *outcome) noexcept {
-    void *memory = environment_.blocks.allocate(sizeof(UvSocket));
+    void *memory = environment_.blocks.allocate(kSocketBlock);
     if (memory == nullptr) {
         *outcome = {.status = FERRY_E_NO_MEMORY};
         return nullptr;
     }
     auto *made = ::new (memory) UvSocket(fd);
-    int error = uv_poll_init(&loop_, &made->poll, fd);
+    made->poll = reinterpret_cast<uv_poll_t *>(made + 1);
+    int error = uv_poll_init(&loop_, made->poll, fd);
     if (error != 0) {
-        environment_.blocks.free(made, sizeof(UvSocket));
+        environment_.blocks.free(made, kSocketBlock);
         *outcome = outcome_of(-error);
         return nullptr;
     }
-    made->poll.data = made;
+    made->poll->data = made;
     *outcome = {};
     return made;
+}
+
+void UvDriver::free_socket(UvSocket &socket) noexcept {
+    environment_.blocks.free(&socket, kSocketBlock);
 }
 
 // The descriptor stays open; libuv has taken it out of its epoll set.
@@ -46,12 +54,16 @@ int UvDriver::unwrap(UvSocket &socket) noexcept {
     if (restarted_ == &socket)
         restarted_ = nullptr;
     int fd = socket.fd;
-    uv_close(reinterpret_cast<uv_handle_t *>(&socket.poll), [](uv_handle_t *handle) {
+    if (socket.poll == nullptr) {
+        free_socket(socket);
+        return fd;
+    }
+    uv_close(reinterpret_cast<uv_handle_t *>(socket.poll), [](uv_handle_t *handle) {
         auto *socket = static_cast<UvSocket *>(handle->data);
         if (socket->deferred != 0)
             socket->gone = true; // deliver_deferred() frees it.
         else
-            driver_of(handle->loop).environment_.blocks.free(socket, sizeof(UvSocket));
+            driver_of(handle->loop).free_socket(*socket);
     });
     return fd;
 }
@@ -67,14 +79,32 @@ Outcome UvDriver::shut_down(Socket &stream) noexcept {
     return ::shutdown(own(stream).fd, SHUT_WR) == 0 ? Outcome{} : outcome_of(errno);
 }
 
-void UvDriver::watch(UvSocket &socket, int events) noexcept {
+// For a driver that seldom watches.
+bool UvDriver::make_watch(UvSocket &socket) noexcept {
+    auto *poll = static_cast<uv_poll_t *>(environment_.blocks.allocate(sizeof(uv_poll_t)));
+    if (poll == nullptr)
+        return false;
+    if (uv_poll_init(&loop_, poll, socket.fd) != 0) {
+        environment_.blocks.free(poll, sizeof(uv_poll_t));
+        return false;
+    }
+    poll->data = &socket;
+    socket.poll = poll;
+    return true;
+}
+
+bool UvDriver::watch(UvSocket &socket, int events) noexcept {
     if (socket.watched == events)
-        return;
+        return true;
+    if (socket.poll == nullptr && !make_watch(socket))
+        return false;
+    watch_changed_ = true;
     socket.watched = static_cast<uint8_t>(events);
     if (events == 0)
-        uv_poll_stop(&socket.poll);
+        uv_poll_stop(socket.poll);
     else
-        uv_poll_start(&socket.poll, events, on_socket);
+        uv_poll_start(socket.poll, events, on_socket);
+    return true;
 }
 
 void UvDriver::on_socket(uv_poll_t *handle, int status, int events) {
@@ -123,10 +153,10 @@ bool UvDriver::deliver_deferred() noexcept {
         int events = socket->deferred;
         socket->deferred = 0;
         if (socket->gone) {
-            environment_.blocks.free(socket, sizeof(UvSocket));
+            free_socket(*socket);
             continue;
         }
-        if (uv_is_closing(reinterpret_cast<uv_handle_t *>(&socket->poll)))
+        if (uv_is_closing(reinterpret_cast<uv_handle_t *>(socket->poll)))
             continue;
         if (!deliver_events(*socket, events))
             return false;
@@ -140,7 +170,8 @@ bool UvDriver::deliver_deferred() noexcept {
 
 void UvDriver::start_receive(Socket &stream) noexcept {
     own(stream).unwanted = false;
-    watch(own(stream), own(stream).watched | UV_READABLE);
+    if (!watch(own(stream), own(stream).watched | UV_READABLE))
+        stream.receive.complete({.status = FERRY_E_NO_MEMORY});
 }
 
 void UvDriver::cancel_receive(Socket &stream) noexcept {
@@ -148,7 +179,9 @@ void UvDriver::cancel_receive(Socket &stream) noexcept {
 }
 
 void UvDriver::readable(UvSocket &socket) noexcept {
-    if (socket.feeds)
+    if (socket.ring_reads)
+        watch(socket, socket.watched & ~UV_READABLE);
+    else if (socket.feeds)
         input_ready(socket);
     else if (socket.is_listener && socket.accept.active)
         accept_ready(socket);
@@ -204,8 +237,10 @@ bool UvDriver::send(Socket &stream, const ConstSpan *spans, size_t count,
         }
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno == EAGAIN) {
-        watch(socket, socket.watched | UV_WRITABLE);
-        return false;
+        if (watch(socket, socket.watched | UV_WRITABLE))
+            return false;
+        *outcome = {.status = FERRY_E_NO_MEMORY};
+        return true;
     }
     *outcome = sent < 0 ? outcome_of(errno) : Outcome{.result = sent};
     return true;
@@ -224,7 +259,7 @@ void UvDriver::writable(UvSocket &socket) noexcept {
     watch(socket, socket.watched & ~UV_WRITABLE);
     if (socket.drains)
         output_ready(socket);
-    else if (socket.sending)
+    else if (socket.sending && !socket.ring_sends)
         environment_.host.sent(socket, {}); // Nothing taken, but it can be tried again now.
 }
 

@@ -255,14 +255,16 @@ void UvDriver::await_input(TransferJob &job) noexcept {
     UvSocket &source = *job.from_stream;
     source.feeds = true;
     source.receive.memory = &job;
-    watch(source, source.watched | UV_READABLE);
+    if (!watch(source, source.watched | UV_READABLE))
+        end_transfer(job, {.status = FERRY_E_NO_MEMORY});
 }
 
 void UvDriver::await_room(TransferJob &job) noexcept {
     UvSocket &destination = *job.to_stream;
     destination.drains = true;
     destination.drain = &job;
-    watch(destination, destination.watched | UV_WRITABLE);
+    if (!watch(destination, destination.watched | UV_WRITABLE))
+        end_transfer(job, {.status = FERRY_E_NO_MEMORY});
 }
 
 void UvDriver::input_ready(UvSocket &socket) noexcept {

@@ -10,6 +10,7 @@
 #include "driver/driver.hpp"
 #include "driver/uv/jobs.hpp"
 
+#include <sys/socket.h>
 #include <uv.h>
 
 #include <new>
@@ -19,7 +20,7 @@ namespace ferry::driver::uv {
 struct TransferJob;
 
 // A socket and the watch on its descriptor.
-struct UvSocket final : Socket {
+struct UvSocket : Socket {
     explicit UvSocket(int descriptor) : fd(descriptor) {}
 
     int fd;
@@ -35,11 +36,14 @@ struct UvSocket final : Socket {
     bool drains = false;  // A transfer waits to give to it.
     bool connects = false; // Then next_dirty links the driver's list of them.
     bool lingers = false;  // Closing it may take its time.
+    // A driver that has other ways receives or accepts, or sends: what libuv says is late news.
+    bool ring_reads = false;
+    bool ring_sends = false;
     union {
         Connect *connecting = nullptr;
         TransferJob *drain;
     };
-    uv_poll_t poll;
+    uv_poll_t *poll = nullptr; // Null: it was never watched.
 };
 
 inline UvSocket &own(Socket &socket) {
@@ -50,7 +54,11 @@ inline UvFile &own(File &file) {
     return static_cast<UvFile &>(file);
 }
 
-class UvDriver final : public Driver {
+void free_file(UvFile &file) noexcept;
+// It is nobody else's from here on.
+int take_descriptor(UvFile &file) noexcept;
+
+class UvDriver : public Driver {
   public:
     explicit UvDriver(const Environment &environment) : environment_(environment) {}
     ferry_status open() noexcept;
@@ -59,7 +67,7 @@ class UvDriver final : public Driver {
     void dispose() noexcept override;
     uint64_t now_ns() const noexcept override;
     void poll(uint64_t until_ns) noexcept override;
-    bool more() const noexcept override { return deferred_first_ != deferred_end_ || full_; }
+    bool more() const noexcept override { return has_deferred() || full_; }
     uint64_t step_ns() const noexcept override { return step_ns_; }
     void wake() noexcept override;
     int descriptor() const noexcept override;
@@ -111,54 +119,32 @@ class UvDriver final : public Driver {
     // A transfer's slice is done.
     void come_back(TransferJob &job) noexcept;
 
-  private:
+  protected:
     ~UvDriver() = default;
-    friend class ferry::Allocator;
 
-    static UvDriver &driver_of(uv_loop_t *loop) noexcept {
-        return *static_cast<UvDriver *>(loop->data);
-    }
-    // As many events as libuv asks epoll for at once.
-    static constexpr uint32_t kBatch = 1024;
-    // So many connections are accepted upon one event at most.
-    static constexpr int kAcceptsAtOnce = 16;
-
-    static void on_socket(uv_poll_t *handle, int status, int events);
-    static void on_timer(uv_poll_t *handle, int status, int events);
-    static void on_wake(uv_async_t *handle);
-
-    // Null, and why, on failure; the descriptor is closed then.
+    // Null, and why, on failure; the descriptor stays open.
+    virtual UvSocket *wrap(int fd, Outcome *outcome) noexcept;
+    // It is closed, and its watch, too.
+    virtual void free_socket(UvSocket &socket) noexcept;
+    // The same, but on failure the descriptor is closed.
     UvSocket *make_socket(int fd, Outcome *outcome) noexcept;
-    UvSocket *wrap(int fd, Outcome *outcome) noexcept; // The same, but it stays open.
-    int unwrap(UvSocket &socket) noexcept;
-    int unwrap(UvFile &file) noexcept;
-    bool close_on_worker(int fd) noexcept;
-
-    Outcome adopt_socket(int fd, bool listens, Resource **resource) noexcept;
-    Outcome adopt_file(int fd, Resource **resource) noexcept;
-
-    void go_on(TransferJob &job) noexcept;
-    void hand_to_worker(TransferJob &job) noexcept;
-    void await_input(TransferJob &job) noexcept;
-    void await_room(TransferJob &job) noexcept;
-    void input_ready(UvSocket &socket) noexcept;
-    void output_ready(UvSocket &socket) noexcept;
-    void end_transfer(TransferJob &job, Outcome outcome) noexcept;
-    void watch(UvSocket &socket, int events) noexcept;
-    bool deliver_events(UvSocket &socket, int events) noexcept;
-    void defer(UvSocket &socket, int events) noexcept;
-    bool deliver_deferred() noexcept;
-    void run_loop(uv_run_mode mode) noexcept;
-    void cut_short() noexcept;
-    void note_event() noexcept;
-    void note_step() noexcept;
-    void readable(UvSocket &socket) noexcept;
-    void writable(UvSocket &socket) noexcept;
-    void accept_ready(UvSocket &listener) noexcept;
-    bool accept_more(const Socket &listener) noexcept;
-    void receive_ready(UvSocket &stream) noexcept;
-    void connect_ready(UvSocket &socket) noexcept;
+    UvSocket *make_connecting(Connect &connect, sockaddr_storage *name, socklen_t *size) noexcept;
+    void note_connect(UvSocket &socket, Connect &connect) noexcept;
     void forget_connect(UvSocket &socket) noexcept;
+    // False: no memory for a watch.
+    bool watch(UvSocket &socket, int events) noexcept;
+    // Give up what has been given out, before the object goes.
+    void tear_down() noexcept;
+
+    void run_loop(uv_run_mode mode) noexcept;
+    bool has_deferred() const noexcept { return deferred_first_ != deferred_end_; }
+    bool deliver_deferred() noexcept;
+    bool finish_jobs() noexcept;
+    void free_job(UvJob &job) noexcept;
+    UvFile *make_file() noexcept;
+    // held: a descriptor that stays open until the call is done, or -1.
+    void start_file(FileCall &call, int held) noexcept;
+    void start_load(FileLoad &load, int held, bool again) noexcept;
 
     // A job for a primitive that is started, with room behind it. Null: the primitive has ended.
     template <class T> T *make_job(Primitive &primitive, size_t behind) noexcept {
@@ -174,36 +160,81 @@ class UvDriver final : public Driver {
         job->block = block;
         return job;
     }
-    UvFile *make_file() noexcept;
+
+    Environment environment_;
+    uv_loop_t loop_;
+    bool loop_open_ = false;
+    bool abandoned_ = false;
+    bool disposing_ = false;
+    bool watch_changed_ = false; // libuv has not told epoll yet: it does when it runs.
+    Mailbox<UvJob, &UvJob::next_done> done_;
+    // What the last poll had no time for.
+    bool jobs_late_ = false;
+    // Of the present or last uv_run().
+    uint32_t events_ = 0;
+
+  private:
+    friend class ferry::Allocator;
+
+    static UvDriver &driver_of(uv_loop_t *loop) noexcept {
+        return *static_cast<UvDriver *>(loop->data);
+    }
+    // As many events as libuv asks epoll for at once.
+    static constexpr uint32_t kBatch = 1024;
+    // So many connections are accepted upon one event at most.
+    static constexpr int kAcceptsAtOnce = 16;
+
+    static void on_socket(uv_poll_t *handle, int status, int events);
+    static void on_timer(uv_poll_t *handle, int status, int events);
+    static void on_wake(uv_async_t *handle);
+
+    bool make_watch(UvSocket &socket) noexcept;
+    int unwrap(UvSocket &socket) noexcept;
+    int unwrap(UvFile &file) noexcept;
+    bool close_on_worker(int fd) noexcept;
+
+    Outcome adopt_socket(int fd, bool listens, Resource **resource) noexcept;
+    Outcome adopt_file(int fd, Resource **resource) noexcept;
+
+    void go_on(TransferJob &job) noexcept;
+    void hand_to_worker(TransferJob &job) noexcept;
+    void await_input(TransferJob &job) noexcept;
+    void await_room(TransferJob &job) noexcept;
+    void input_ready(UvSocket &socket) noexcept;
+    void output_ready(UvSocket &socket) noexcept;
+    void end_transfer(TransferJob &job, Outcome outcome) noexcept;
+    bool deliver_events(UvSocket &socket, int events) noexcept;
+    void defer(UvSocket &socket, int events) noexcept;
+    void cut_short() noexcept;
+    void note_event() noexcept;
+    void note_step() noexcept;
+    void readable(UvSocket &socket) noexcept;
+    void writable(UvSocket &socket) noexcept;
+    void accept_ready(UvSocket &listener) noexcept;
+    bool accept_more(const Socket &listener) noexcept;
+    void receive_ready(UvSocket &stream) noexcept;
+    void connect_ready(UvSocket &socket) noexcept;
+
     bool submit(UvJob &job) noexcept;
     void start_job(UvJob &job) noexcept;
     void end_without(UvJob &job, const Outcome &outcome) noexcept;
     void cancel_job(UvJob &job, bool may_detach) noexcept;
-    void free_job(UvJob &job) noexcept;
     void finish(UvJob &job) noexcept;
-    bool finish_jobs() noexcept;
 
-    Environment environment_;
-    uv_loop_t loop_;
     uv_async_t wake_;
     uv_poll_t timer_;
     int timer_fd_ = -1;
     uint64_t timer_at_ns_ = UINT64_MAX; // When timer_fd_ fires; may be earlier than needed.
-    bool loop_open_ = false;
-    bool abandoned_ = false;
     Socket *connecting_ = nullptr;
     Socket *restarted_ = nullptr; // The listener whose accept was started last, while it is open.
     uint64_t polls_ = 0;
     uint64_t accepted_in_ =
-        UINT64_MAX - 1; // Which of them last brought a connection to who accepts on.
-    bool disposing_ = false;
-    Mailbox<UvJob, &UvJob::next_done> done_;
+        UINT64_MAX - 1;         // Which of them last brought a connection to who accepts on.
     UvJob *finished_ = nullptr; // Come back; taken from done_.
     uint32_t jobs_ = 0;         // Those not come back yet.
     TransferJob *transfers_ = nullptr;
 
     // What the last poll had no time for.
-    bool jobs_late_ = false;
     uint32_t deferred_first_ = 0;
     uint32_t deferred_end_ = 0;
     UvSocket *deferred_[kBatch];
@@ -211,7 +242,6 @@ class UvDriver final : public Driver {
     int cut_fd_ = -1;   // The loop's own meanwhile.
 
     // Of the present or last uv_run().
-    uint32_t events_ = 0;
     bool full_ = false; // There were as many events as fit into a batch.
     uint64_t began_ns_ = 0;
     uint64_t step_ns_ = 0; // How long epoll takes; falls slowly.
