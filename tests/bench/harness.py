@@ -195,65 +195,43 @@ def echo(runner, program, server_arguments, load_arguments, environment=None):
 # System calls for each message, in a run of its own
 
 
+PERF = ("perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter")
+
+
 @functools.lru_cache(maxsize=None)
 def call_counter():
-    """perf, strace, or nothing to count system calls with."""
-    event = ["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "true"]
+    """perf, which disturbs least, or strace: how to call it, and how to read what it says."""
     if shutil.which("perf"):
-        said = subprocess.run(event, capture_output=True, text=True, check=False)
+        said = subprocess.run([*PERF, "true"], capture_output=True, text=True, check=False)
         if said.returncode == 0 and said.stderr.split(",")[0].isdigit():
-            return "perf"
-    return "strace" if shutil.which("strace") else None
-
-
-def calls_by_perf(pid):
-    """Per second. perf disturbs little: the server goes on as it does without."""
-    seconds = 0.5
-    said = subprocess.run(["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", str(pid),
-                           "sleep", str(seconds)], capture_output=True, text=True, check=False)
-    count = said.stderr.strip().split(",")[0]
-    if not count.isdigit():
-        raise Failure(f"perf: {said.stderr[-200:]}")
-    return int(count) / seconds
-
-
-def calls_by_strace(pid, load):
-    """Per second. A server that is slowed down so much finds more to do in each turn."""
-    with tempfile.NamedTemporaryFile("r", prefix="ferry-bench-") as table:
-        strace = subprocess.Popen(["strace", "-c", "-f", "-p", str(pid), "-o", table.name],
-                                  stderr=subprocess.PIPE, text=True)
-        attached = strace.stderr.readline()
-        start = time.monotonic()
-        load.wait(PROGRAM_SECONDS_MAX)
-        seconds = time.monotonic() - start
-        strace.send_signal(signal.SIGINT)
-        strace.communicate(timeout=10)
-        total = [line.split() for line in table.read().splitlines() if line.endswith(" total")]
-    if "attached" not in attached or not total:
-        raise Failure(f"strace: {attached}")
-    return int(total[0][3]) / seconds
+            return PERF, lambda words: int(words.strip().split(",")[0])
+    if shutil.which("strace"):
+        return ("strace", "-c", "-f"), lambda words: next(
+            int(line.split()[3]) for line in words.splitlines() if line.endswith(" total"))
+    return None
 
 
 def calls_per_message(runner, program, server_arguments, load_arguments, environment=None):
     """System calls of the server for each message; nothing where they cannot be counted."""
     if call_counter() is None:
         return None
+    command, read = call_counter()
     with runner.server(program, *server_arguments, environment=environment) as (pid, port):
-        load = runner.start(runner.load_core, "load", "-p", port, "-w", 0.6, "-t", 1,
-                            *load_arguments)
+        load = runner.start(runner.load_core, "load", "-p", port, "-W", "-w", 0, "-t", 0.7,
+                            *load_arguments, stdin=subprocess.PIPE)
         try:
-            time.sleep(0.4)  # All are connected by now.
-            if call_counter() == "perf":
-                time.sleep(0.4)
-                calls = calls_by_perf(pid)
-            else:
-                calls = calls_by_strace(pid, load)
-            output, words = load.communicate(timeout=PROGRAM_SECONDS_MAX)
+            read_line(load, "load")  # All are connected, none has spoken.
+            with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE,
+                                  text=True) as counter:
+                time.sleep(0.5)  # It counts by then.
+                output, words = load.communicate("\n", timeout=PROGRAM_SECONDS_MAX)
+                counter.send_signal(signal.SIGINT)
+                _, said = counter.communicate(timeout=10)
         finally:
             end(load)
     if load.returncode != 0:
         raise told(load, "load", words)
-    return calls / (message_rate(json.loads(output)) * 1e3)
+    return read(said) / json.loads(output)["messages"]
 
 
 # Programs of other languages
