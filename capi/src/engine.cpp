@@ -115,6 +115,17 @@ ferry_status ferry_engine_get_info(ferry_engine *engine, ferry_engine_info *info
     return capi::write_output(info, sizeof filled, filled);
 }
 
+ferry_status ferry_engine_get_shard_info(ferry_engine *engine, uint32_t index,
+                                         ferry_shard_info *info) {
+    if (info == nullptr)
+        return FERRY_E_INVALID;
+    ferry_status status = capi::check(engine);
+    ferry_shard_info filled = {};
+    if (status == FERRY_OK)
+        status = engine->engine.shard_info(index, &filled);
+    return status == FERRY_OK ? capi::write_output(info, sizeof filled, filled) : status;
+}
+
 ferry_status ferry_handle_discard(ferry_engine *engine, ferry_handle handle) {
     ferry_status status = capi::check(engine);
     return status == FERRY_OK ? engine->engine.discard(handle) : status;

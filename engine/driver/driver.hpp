@@ -66,6 +66,10 @@ struct Receive : Primitive {
 struct Accept : Primitive {
     bool again = false;       // The next follows at once, until stop_accept().
     Socket *socket = nullptr; // Out.
+
+    // The runtime's, and here because a stream has no use for them:
+    bool spread = false; // Its connections go to all shards by turns.
+    uint32_t turn = 0;   // Whose it is.
 };
 
 // One connection to an address.
@@ -171,6 +175,10 @@ struct Socket : Resource {
 
 // An open file, made by the driver, which keeps its own part behind this one.
 struct File : SharedResource {};
+
+// As a kind of descriptor beside FERRY_DESCRIPTOR_...: a stream that another shard's driver has accepted and
+// released. What it is like is known.
+constexpr uint64_t kAcceptedStream = 256;
 
 struct Span {
     void *data = nullptr;

@@ -81,6 +81,9 @@ class NoSigpipe {
 // Big tables walked at random: fewer, larger pages save most of the address translation.
 void hint_large_pages(void *memory, size_t size) noexcept;
 
+// One that no driver has.
+void close_descriptor(int64_t descriptor) noexcept;
+
 // Whether the process can still open this many descriptors: libuv aborts where it finds none.
 bool descriptors_left(int count) noexcept;
 

@@ -112,6 +112,11 @@ void hint_large_pages(void *memory, size_t size) noexcept {
         madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE); // A hint only.
 }
 
+void close_descriptor(int64_t descriptor) noexcept {
+    if (descriptor >= 0)
+        ::close(static_cast<int>(descriptor));
+}
+
 bool descriptors_left(int count) noexcept {
     constexpr int kMost = 16;
     int opened[kMost];

@@ -1,4 +1,5 @@
 // Descriptors: adopt, release.
+#include "ops/accept.hpp"
 #include "ops/registry.hpp"
 #include "ops/waits.hpp"
 
@@ -9,6 +10,7 @@ namespace ferry::ops {
 static Kind kind_of(uint64_t descriptor_kind) {
     switch (descriptor_kind) {
     case FERRY_DESCRIPTOR_STREAM:
+    case driver::kAcceptedStream:
         return Kind::stream;
     case FERRY_DESCRIPTOR_LISTENER:
         return Kind::listener;
@@ -26,6 +28,10 @@ Operation descriptor_adopt(Op *op) {
     driver::Outcome outcome = op->shard().driver().adopt(adopt.descriptor, adopt.kind, &resource);
     if (outcome.status != FERRY_OK)
         co_return failure(op, outcome);
+    if ((op->flags & FERRY_SPREAD) != 0)
+        static_cast<driver::Socket *>(resource)->accept.spread = true;
+    if (is_part_of_accept(*op))
+        op->shard().note_accepted();
     co_return Ending{.handle = handles.add(resource, kind_of(adopt.kind))};
 }
 

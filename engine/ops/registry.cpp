@@ -115,7 +115,7 @@ struct Table {
                                    .timed = true,
                                    .check = check_timer};
         entries[FERRY_OP_TCP_LISTEN] = {.start = tcp_listen,
-                                        .flags = FERRY_REUSE_PORT,
+                                        .flags = FERRY_REUSE_PORT | FERRY_SPREAD,
                                         .words = 5,
                                         .opens = true,
                                         .check = check_listen};
@@ -158,6 +158,7 @@ struct Table {
                                             .words = 1,
                                             .check = check_socket_address};
         entries[FERRY_OP_DESCRIPTOR_ADOPT] = {.start = descriptor_adopt,
+                                              .flags = FERRY_SPREAD,
                                               .words = 2,
                                               .opens = true,
                                               .once = true,

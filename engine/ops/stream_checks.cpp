@@ -112,9 +112,10 @@ ferry_status check_adopt(const ferry_request &request) {
     const ferry_adopt_params &adopt = request.params.adopt;
     if (adopt.descriptor < 0 || adopt.descriptor > INT32_MAX)
         return FERRY_E_INVALID;
-    return adopt.kind >= FERRY_DESCRIPTOR_STREAM && adopt.kind <= FERRY_DESCRIPTOR_FILE
-               ? FERRY_OK
-               : FERRY_E_INVALID;
+    bool known = adopt.kind >= FERRY_DESCRIPTOR_STREAM && adopt.kind <= FERRY_DESCRIPTOR_FILE;
+    bool spread = (request.flags & FERRY_SPREAD) != 0;
+    return known && (!spread || adopt.kind == FERRY_DESCRIPTOR_LISTENER) ? FERRY_OK
+                                                                         : FERRY_E_INVALID;
 }
 
 // An offset belongs to a file. What a name stands for is looked at again when its child starts.

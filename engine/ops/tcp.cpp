@@ -1,13 +1,12 @@
 // TCP: listen, accept, connect.
+#include "ops/accept.hpp"
 #include "ops/registry.hpp"
 #include "ops/waits.hpp"
+#include "runtime/engine.hpp"
 
 #include <utility>
 
 namespace ferry::ops {
-
-// How long an accept waits before it looks again for a descriptor or a handle.
-static constexpr uint64_t kAcceptPauseNs = 10'000'000;
 
 Operation tcp_listen(Op *op) {
     if (op->shard().handles().full())
@@ -20,13 +19,9 @@ Operation tcp_listen(Op *op) {
         op->shard().driver().listen(listen.address, backlog, reuse_port, &socket);
     if (outcome.status != FERRY_OK)
         co_return failure(op, outcome);
+    socket->accept.spread = (op->flags & FERRY_SPREAD) != 0;
     uint64_t handle = op->shard().handles().add(socket, Kind::listener);
     co_return Ending{.result = outcome.result, .handle = handle};
-}
-
-static bool passes(int32_t status) {
-    return status == FERRY_E_NO_DESCRIPTORS || status == FERRY_E_NO_HANDLES ||
-           status == FERRY_E_NO_MEMORY;
 }
 
 namespace {
@@ -49,6 +44,7 @@ class Nameless {
         if (listener.accept.outcome.status != FERRY_OK)
             return failure(op, listener.accept.outcome);
         socket_ = listener.accept.socket;
+        shard_.note_accepted();
         return name();
     }
     Ending name() noexcept {
@@ -71,7 +67,7 @@ static void close_untold(Op *op, uint64_t handle) {
         op->shard().close(*slot, nullptr);
 }
 
-Operation tcp_accept(Op *op) {
+static Operation accept_here(Op *op) {
     Hold hold(op);
     if (int32_t status = hold.read(op))
         co_return Ending{.status = status};
@@ -116,6 +112,16 @@ Operation tcp_accept(Op *op) {
     if (multishot)
         co_await StopAccept(op, hold.socket());
     co_return what;
+}
+
+Operation tcp_accept(Op *op) {
+    if (is_part_of_accept(*op))
+        return accept_next(op);
+    HandleSlot *slot;
+    bool spread = op->shard().look_up(op->target, &slot) == FERRY_OK &&
+                  static_cast<driver::Socket *>(slot->resource)->accept.spread &&
+                  op->shard().engine().shard_count() > 1;
+    return spread ? accept_spread(op) : accept_here(op);
 }
 
 Operation tcp_connect(Op *op) {

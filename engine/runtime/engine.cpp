@@ -30,7 +30,7 @@ Engine::Engine(const ferry_engine_options &options, const OpTable &operations)
     : options_(options), operations_(operations),
       allocator_(options.allocate, options.free, options.user_data),
       loads_(options.buffer_bytes_max), tag_(next_tag()),
-      shard_count_(options.shards == 0 ? 1 : options.shards) {
+      shard_count_(options.shards == 0 ? 1 : options.shards), threads_here_(allocator_) {
     allocator_.set_large_hint(os::hint_large_pages);
 }
 
@@ -55,7 +55,7 @@ ferry_status Engine::open() noexcept {
 
 ferry_status Engine::start_threads() noexcept {
     threads_ = allocator_.allocate_array<ShardThread>(shard_count_);
-    if (threads_ == nullptr)
+    if (threads_ == nullptr || !threads_here_.open(shard_count_))
         return FERRY_E_NO_MEMORY;
     uint32_t started = 0;
     for (; started < shard_count_; ++started) {
@@ -96,6 +96,7 @@ void Engine::thread_entry(void *shard_thread) {
     auto *self = static_cast<ShardThread *>(shard_thread);
     Shard &shard = *self->shard;
     shard.bind(os::thread_self());
+    self->engine->threads_here_.add(os::thread_self(), &shard);
     ferry_status status = shard.begin();
     {
         std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
@@ -109,6 +110,7 @@ void Engine::thread_entry(void *shard_thread) {
         shard.work();
     }
     shard.bind(0); // The thread's identity may be given to another one.
+    self->engine->threads_here_.remove(os::thread_self());
     std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
     self->ended = true;
     self->engine->thread_moved_.notify_all();
@@ -154,11 +156,19 @@ void Engine::poison(const char *what) noexcept {
 
 Shard *Engine::shard_here() const noexcept {
     uintptr_t self = os::thread_self();
+    if (shard_count_ == 1)
+        return shards_[0]->thread() == self ? shards_[0] : nullptr;
+    return threads_here_.find(self);
+}
+
+bool Engine::all_at_home() const noexcept {
+    if (!all_stopping())
+        return false;
     for (uint32_t i = 0; i < shard_count_; ++i) {
-        if (shards_[i]->thread() == self)
-            return shards_[i];
+        if (shards_[i]->children_away() != 0)
+            return false;
     }
-    return nullptr;
+    return true;
 }
 
 // ---- driven by the host -------------------------------------------------------------------------
@@ -383,6 +393,13 @@ void Engine::info(ferry_engine_info *info) noexcept {
     info->workers_detached = workers_->detached() + names_->detached();
     info->driver = shards_[0]->driver().name();
     info->ring = shards_[0]->driver().ring();
+}
+
+ferry_status Engine::shard_info(uint32_t index, ferry_shard_info *info) noexcept {
+    if (index >= shard_count_)
+        return FERRY_E_INVALID;
+    shards_[index]->info(info);
+    return FERRY_OK;
 }
 
 ferry_status Engine::create_queue(const ferry_queue_options &options, Queue **queue_out) noexcept {

@@ -8,6 +8,7 @@
 #include "runtime/buffers.hpp"
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
+#include "runtime/thread_table.hpp"
 
 #include <ferry/engine.h>
 #include <ferry/queue.h>
@@ -66,6 +67,8 @@ class Engine {
     // Whether the engine can be freed now.
     ferry_status can_destroy() noexcept;
     void info(ferry_engine_info *info) noexcept;
+    // FERRY_E_INVALID: there is no such shard.
+    ferry_status shard_info(uint32_t index, ferry_shard_info *info) noexcept;
 
     ferry_status create_queue(const ferry_queue_options &options, Queue **queue) noexcept;
     ferry_status submit(Queue &queue, const ferry_request *requests, size_t count, ferry_op *ops,
@@ -76,20 +79,18 @@ class Engine {
     // Whatever a completion lends, that of a composition's children included.
     void release_all(const ferry_completion &completion) noexcept;
 
-    // Children of compositions on their way between shards: no shard may end before all are back and no
-    // further one can leave.
-    void child_left() noexcept { children_away_.fetch_add(1, std::memory_order_relaxed); }
-    void child_back() noexcept {
-        if (children_away_.fetch_sub(1) == 1 && stopping_shards_.load() == shard_count_)
+    // No shard may end before all children of compositions are back and no further one can leave. Its last
+    // one has come back to a shard.
+    void children_back() noexcept {
+        if (all_stopping())
             nudge_all();
     }
     void shard_stopping() noexcept {
         if (stopping_shards_.fetch_add(1) + 1 == shard_count_)
             nudge_all();
     }
-    bool all_at_home() const noexcept {
-        return stopping_shards_.load() == shard_count_ && children_away_.load() == 0;
-    }
+    bool all_stopping() const noexcept { return stopping_shards_.load() == shard_count_; }
+    bool all_at_home() const noexcept;
 
     // Queues inside dispatch().
     void count_dispatch(int change) noexcept {
@@ -141,13 +142,12 @@ class Engine {
     const uint32_t tag_;
     const uint32_t shard_count_;
     Shard **shards_ = nullptr;
+    ThreadTable threads_here_; // Of an engine with threads of its own.
     ShardThread *threads_ = nullptr;
     driver::WorkerPool *workers_ = nullptr; // For files.
     driver::WorkerPool *names_ = nullptr;   // For names, so that neither waits for the other.
     SpinLock queues_lock_;
     Queue *queues_ = nullptr;
-    std::atomic<uint32_t> next_home_{0};
-    std::atomic<uint32_t> children_away_{0};
     std::atomic<uint32_t> stopping_shards_{0};
     std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
     std::atomic<bool> poisoned_{false};
@@ -158,6 +158,8 @@ class Engine {
     uint64_t left_since_ns_ = 0;
     std::mutex life_mutex_;
     std::condition_variable thread_moved_; // Begun or ended.
+
+    alignas(64) std::atomic<uint32_t> next_home_{0}; // Every submitter's.
 };
 
 } // namespace ferry

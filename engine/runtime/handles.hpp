@@ -37,6 +37,7 @@ class Handles {
     }
 
     bool full() const noexcept { return free_ == UINT32_MAX && made_.get() == capacity_; }
+    uint32_t capacity() const noexcept { return capacity_; }
     uint64_t open_count() const noexcept { return open_.get(); }
 
     // Not when full.

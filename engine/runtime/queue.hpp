@@ -40,7 +40,9 @@ class Queue {
         bool touched = false;
         Counter accepted;
         Counter ended;
+        char apart[88]; // Written with every completion: no other shard's may share its cache line.
     };
+    static_assert(sizeof(Link) == 128);
 
     Queue(Engine &engine, const ferry_queue_options &options);
     ~Queue();
@@ -119,10 +121,11 @@ class Queue {
     ferry_completion *records_ = nullptr;
     Delivery *deliveries_ = nullptr;
     Link *links_ = nullptr;
-    std::atomic<uint64_t> accepted_remote_{0};
     os::Event event_;
     std::atomic<uintptr_t> dispatcher_{0}; // The thread that is inside dispatch(), 0 = none.
 
+    // Submitters write this, and all above is read with every completion.
+    alignas(64) std::atomic<uint64_t> accepted_remote_{0};
     alignas(64) std::atomic<uint32_t> head_{0}; // The consumer's.
     alignas(64) std::atomic<uint32_t> tail_{0};
     std::atomic<uint32_t> flags_{0}; // FERRY_QUEUE_HELD.

@@ -10,6 +10,7 @@
 #include <ferry/opcode.h>
 #include <ferry/status.h>
 
+#include <bit>
 #include <cstring>
 
 namespace ferry {
@@ -82,6 +83,7 @@ ferry_status Shard::open() noexcept {
 // ---- the turn -----------------------------------------------------------------------------------
 
 void Shard::work() noexcept {
+    turns_.add(1);
     if (behind_)
         look_around();
     take_in();
@@ -132,14 +134,30 @@ void Shard::poll(uint64_t until_ns) noexcept {
         return;
     }
     if (until_ns != 0) {
-        sleeping_.store(true, std::memory_order_seq_cst);
+        lie_down();
         if (arrived() || unfinished())
             until_ns = 0;
         budget_end_ns_ = 0;
         out_of_time_ = false;
     }
     driver_->poll(until_ns);
-    sleeping_.store(false, std::memory_order_relaxed);
+    rouse();
+}
+
+void Shard::lie_down() noexcept {
+    lies_down_ = true;
+    sleeping_.store(true, std::memory_order_seq_cst);
+}
+
+// Whoever took the mark away has sent a wake-up for it. One that comes in the midst of this goes uncounted.
+void Shard::rouse() noexcept {
+    if (!lies_down_)
+        return;
+    lies_down_ = false;
+    if (sleeping_.load(std::memory_order_relaxed))
+        sleeping_.store(false, std::memory_order_relaxed);
+    else
+        wakeups_.add(1);
 }
 
 // Whether other threads sent something since take_in(); looked at after sleeping_ was set.
@@ -356,7 +374,7 @@ void Shard::settle_for_descriptor() noexcept {
             break;
     }
     driver_->keep_until(wheel_.empty() ? UINT64_MAX : wheel_.next_ns());
-    sleeping_.store(true, std::memory_order_seq_cst);
+    lie_down();
     if (out_of_time_ || !empty() || progress_ != before || arrived())
         driver_->wake();
 }
@@ -367,6 +385,11 @@ void Shard::knock() noexcept {
     if (sleeping_.load(std::memory_order_seq_cst) &&
         sleeping_.exchange(false, std::memory_order_seq_cst))
         driver_->wake();
+}
+
+void Shard::send_knocks() noexcept {
+    for (; knocks_ != 0; knocks_ &= knocks_ - 1)
+        engine_.shard(static_cast<uint32_t>(std::countr_zero(knocks_))).knock();
 }
 
 void Shard::nudge() noexcept {
@@ -562,6 +585,17 @@ uint64_t Shard::ops_taken() noexcept {
     return taken > spare ? taken - spare : 0;
 }
 
+void Shard::info(ferry_shard_info *info) noexcept {
+    info->index = index_;
+    info->ops_in_flight = ops_taken();
+    info->handles_open = handles_open();
+    info->buffers_lent = buffers_lent();
+    info->completions = completed_.get();
+    info->connections = accepted_.get();
+    info->turns = turns_.get();
+    info->wakeups = wakeups_.get();
+}
+
 // ---- completions --------------------------------------------------------------------------------
 
 static ferry_completion completion_of(const Op &op, uint64_t id, const Ending &what,
@@ -594,6 +628,7 @@ void Shard::publish() noexcept {
         flush_freed(0);
     if (leaving_ != nullptr)
         send_home();
+    send_knocks();
     while (Queue::Link *link = touched_) {
         touched_ = link->next_touched;
         link->touched = false;
@@ -762,6 +797,12 @@ void Shard::abandon(driver::Resource &resource) noexcept {
 void Shard::abandon() noexcept {
     if (driver_ == nullptr)
         return;
+    while (Transit *transit = transits_) {
+        transits_ = transit->next;
+        for (int64_t descriptor : transit->descriptors)
+            os::close_descriptor(descriptor);
+        allocator().free(transit, transit->size);
+    }
     handles_.for_each([this](HandleSlot &slot) { abandon(*slot.resource); });
     driver_->abandon_all();
 }

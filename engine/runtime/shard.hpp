@@ -23,6 +23,7 @@
 #include "runtime/tree.hpp"
 
 #include <ferry/completion.h>
+#include <ferry/engine.h>
 #include <ferry/request.h>
 #include <ferry/trace.h>
 
@@ -32,6 +33,22 @@
 namespace ferry {
 
 class Engine;
+
+// Descriptors that no driver has: on their way between shards. The beginning of a block of the allocator's. A
+// fork's child, where its owner never ends, closes its copies of them and frees it.
+struct Transit {
+    static constexpr uint32_t kMax = 16;
+
+    Transit() noexcept {
+        for (int64_t &none : descriptors)
+            none = -1;
+    }
+
+    Transit *next = nullptr;
+    Transit **link = nullptr;
+    size_t size = 0; // Of the block.
+    int64_t descriptors[kMax];
+};
 
 class Shard final : public coro::Scheduler, public driver::Host {
   public:
@@ -54,6 +71,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t budget_end_ns() const noexcept { return budget_end_ns_; }
     uint64_t progress() const noexcept { return progress_; }
     uint64_t completed() const noexcept { return completed_.get(); }
+    void info(ferry_shard_info *info) noexcept;
     uint32_t left() noexcept;
     bool has_run_out() const noexcept { return out_of_time_; }
     // Which thread runs the shard; 0 = none yet.
@@ -68,7 +86,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uintptr_t thread() const noexcept { return thread_.load(std::memory_order_relaxed); }
     // The host sleeps on the driver's descriptor between runs.
     void settle_for_descriptor() noexcept;
-    void rouse() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
+    void rouse() noexcept;
 
     // Everything has ended after ask_to_stop().
     bool quiet() noexcept;
@@ -79,6 +97,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     // knock: end its sleep, it will see what came. nudge: the same, and leave a mark to be seen.
     void knock() noexcept;
     void nudge() noexcept override;
+    // On a shard's thread: knock at another one's with the end of this turn, once for all it was sent.
+    void knock_later(const Shard &other) noexcept { knocks_ |= uint64_t{1} << other.index_; }
+    void send_knocks() noexcept;
     void ask_to_stop() noexcept;
     ferry_status cancel(Id op) noexcept;
     ferry_status discard(Id handle) noexcept;
@@ -168,14 +189,22 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void set_sleep(Op *op, uint64_t until_ns) noexcept;
     void end_sleep(Op *op) noexcept;
     // Children of a composition that runs here; see tree.hpp.
-    void begin(Child &child) noexcept;
+    void begin(Child &child, Shard *place) noexcept;
+    // Its own, that are elsewhere or on their way. Any thread.
+    uint64_t children_away() const noexcept { return children_away_.load(); }
     void interrupt_child(Child &child, int32_t status) noexcept;
+
+    // Whether a handle can be made there, most likely. Any thread.
+    bool has_handles() const noexcept { return handles_.open_count() < handles_.capacity(); }
+    void keep_in_mind(Transit &transit) noexcept;
+    static void forget(const Transit &transit) noexcept;
 
     void note_hunger() noexcept { hungry_.store(true, std::memory_order_seq_cst); }
 
     // ---- in a fork's child ----
     void abandon() noexcept;
 
+    void note_accepted() noexcept { accepted_.add(1); }
     uint64_t handles_open() const noexcept { return handles_.open_count(); }
     uint64_t buffers_lent() const noexcept { return buffers_.lent(); }
     uint64_t ops_taken() noexcept;
@@ -257,6 +286,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     bool arrived() noexcept;
     bool unfinished() noexcept;
     void stop() noexcept;
+    void lie_down() noexcept;
     bool look_at_clock() noexcept;
     bool time_for(uint64_t step_ns) noexcept;
     // Whether the budget, if there is one, is used up. Once it is, the clock is not asked again.
@@ -282,8 +312,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     HandleSlot *discarded_ = nullptr; // Taken from the mailbox.
     Child *leaving_ = nullptr;        // Ended here, to go back to their shards.
     Op *cancelled_ = nullptr;         // The same.
-    uint32_t room_due_ = 0;           // So many of room_ are to be woken.
-    uint32_t memory_due_ = 0;         // So many of memory_.
+    Transit *transits_ = nullptr;
+    uint32_t room_due_ = 0;   // So many of room_ are to be woken.
+    uint32_t memory_due_ = 0; // So many of memory_.
     uint64_t freed_[kFreedMax];
     Counter freed_count_; // Free slots kept at hand.
     struct LocalCancel {
@@ -301,8 +332,14 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint64_t progress_ = 0;  // Rises whenever anything was done.
     uint64_t active_ = 0;    // Operations admitted and not ended.
     bool stopping_ = false;
+    bool lies_down_ = false; // It has marked itself as sleeping.
     bool reclaimed_ = false; // Buffers were released on this thread while receives wait for one.
+    uint64_t knocks_ = 0;    // Shards that were sent something in this turn, a bit each.
+    std::atomic<uint64_t> children_away_{0}; // Only this shard changes it.
     Counter completed_;
+    Counter accepted_; // Connections.
+    Counter turns_;
+    Counter wakeups_; // Times it slept, or was about to, and was knocked at.
     std::atomic<uintptr_t> thread_{0};
 
     // Other threads knock here.

@@ -107,6 +107,20 @@ driver::Outcome Shard::release_resource(HandleSlot &slot) noexcept {
     return outcome;
 }
 
+void Shard::keep_in_mind(Transit &transit) noexcept {
+    transit.next = transits_;
+    transit.link = &transits_;
+    if (transits_ != nullptr)
+        transits_->link = &transit.next;
+    transits_ = &transit;
+}
+
+void Shard::forget(const Transit &transit) noexcept {
+    *transit.link = transit.next;
+    if (transit.next != nullptr)
+        transit.next->link = transit.link;
+}
+
 // A file's close may fail: what the system could not write in the end is told to who closes it.
 void Shard::closed(driver::File &file, driver::Outcome outcome) noexcept {
     if (file.handle == 0)

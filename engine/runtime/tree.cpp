@@ -146,12 +146,12 @@ Children children_of(const Op &op) noexcept {
     return {tree.children(), static_cast<uint32_t>(count)};
 }
 
-void Group::start(Child &child) noexcept {
+void Group::start(Child &child, Shard *place) noexcept {
     child.parent = op_;
     child.group = this;
     child.running = true;
     ++running_;
-    op_->shard().begin(child);
+    op_->shard().begin(child, place);
 }
 
 void Group::interrupt(int32_t status) noexcept {
@@ -237,7 +237,7 @@ ferry_status Shard::settle_handles(Child &child, Shard **place) noexcept {
     return FERRY_OK;
 }
 
-void Shard::begin(Child &child) noexcept {
+void Shard::begin(Child &child, Shard *place) noexcept {
     describe(&child, child.request);
     if (child.deadline_ns != 0)
         child.deadline_ns = add_saturating(now_ns(), child.deadline_ns);
@@ -245,6 +245,8 @@ void Shard::begin(Child &child) noexcept {
         child.params.words[0] = add_saturating(now_ns(), child.params.words[0]);
     child.place = this;
     ferry_status status = settle_handles(child, &child.place);
+    if (place != nullptr)
+        child.place = place;
     if (status != FERRY_OK) {
         child.live = true;
         ++active_;
@@ -259,10 +261,11 @@ void Shard::begin(Child &child) noexcept {
         return;
     }
     child.away.store(Child::Away::running, std::memory_order_relaxed);
-    engine_.child_left();
-    Shard &place = *child.place;
-    place.arrivals_.push(&child);
-    place.knock();
+    children_away_.store(children_away_.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
+    Shard &there = *child.place;
+    there.arrivals_.push(&child);
+    knock_later(there);
 }
 
 // It runs here from now on.
@@ -289,8 +292,9 @@ void Shard::interrupt_child(Child &child, int32_t status) noexcept {
     child.wanted = status;
     if (!child.away.compare_exchange_strong(expected, Child::Away::cancel_sent))
         return;
-    child.place->cancels_.push(&child);
-    child.place->knock();
+    Shard &place = *child.place; // Once it is pushed, it may be on its way back.
+    place.cancels_.push(&child);
+    knock_later(place);
 }
 
 void Shard::take_children() noexcept {
@@ -302,7 +306,11 @@ void Shard::take_children() noexcept {
             admit(*child);
         } else {
             child->group->ended(*child);
-            engine_.child_back();
+            uint64_t away = children_away_.load(std::memory_order_relaxed) - 1;
+            // In one order with the look at who is stopping: the last of all is noticed.
+            children_away_.store(away, std::memory_order_seq_cst);
+            if (away == 0)
+                engine_.children_back();
         }
         child = next;
     }
@@ -335,7 +343,7 @@ void Shard::send_home() noexcept {
         leaving_ = child->next_hop;
         Shard &home = child->parent->shard(); // Once it is pushed, it is no longer ours.
         home.arrivals_.push(child);
-        home.knock();
+        knock_later(home);
     }
 }
 

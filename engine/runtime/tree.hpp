@@ -71,9 +71,11 @@ class Group {
     Child &operator[](uint32_t index) const noexcept { return children_.first[index]; }
     uint32_t count() const noexcept { return children_.count; }
     uint32_t running() const noexcept { return running_; }
+    // Whether next() has one at once.
+    bool any_ended() const noexcept { return !ended_.empty(); }
 
-    // It runs with the next turn of its shard.
-    void start(Child &child) noexcept;
+    // It runs with the next turn of its shard: where its target lives, or, without any, here or there.
+    void start(Child &child, Shard *place = nullptr) noexcept;
     // Those that run are to end early.
     void interrupt(int32_t status) noexcept;
 

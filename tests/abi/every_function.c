@@ -25,6 +25,7 @@ static const struct {
     FUNCTION(ferry_engine_destroy),
     FUNCTION(ferry_engine_fd),
     FUNCTION(ferry_engine_get_info),
+    FUNCTION(ferry_engine_get_shard_info),
     FUNCTION(ferry_engine_run),
     FUNCTION(ferry_engine_shutdown),
     FUNCTION(ferry_handle_discard),

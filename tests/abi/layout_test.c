@@ -126,6 +126,17 @@ AT(ferry_engine_info, workers_detached, 52);
 AT(ferry_engine_info, driver, 56);
 AT(ferry_engine_info, ring, 64);
 
+SIZE(ferry_shard_info, 64);
+AT(ferry_shard_info, struct_size, 0);
+AT(ferry_shard_info, index, 4);
+AT(ferry_shard_info, ops_in_flight, 8);
+AT(ferry_shard_info, handles_open, 16);
+AT(ferry_shard_info, buffers_lent, 24);
+AT(ferry_shard_info, completions, 32);
+AT(ferry_shard_info, connections, 40);
+AT(ferry_shard_info, turns, 48);
+AT(ferry_shard_info, wakeups, 56);
+
 SIZE(ferry_queue_options, 40);
 AT(ferry_queue_options, struct_size, 0);
 AT(ferry_queue_options, flags, 4);
@@ -153,7 +164,8 @@ AT(ferry_run_report, oldest_age_ns, 16);
 AT(ferry_run_report, overrun_ns, 24);
 
 _Static_assert(FERRY_MORE == 1 && FERRY_BUFFER == 2 && FERRY_REUSABLE == 4, "completion flags");
-_Static_assert(FERRY_MULTISHOT == 1 && FERRY_COPY == 2 && FERRY_LEND == 4 && FERRY_REUSE_PORT == 8,
+_Static_assert(FERRY_MULTISHOT == 1 && FERRY_COPY == 2 && FERRY_LEND == 4 &&
+                   FERRY_REUSE_PORT == 8 && FERRY_SPREAD == 16,
                "request flags");
 _Static_assert(FERRY_TRACE_BEGIN == 1 && FERRY_TRACE_STEP == 2 && FERRY_TRACE_MORE == 3 &&
                    FERRY_TRACE_END == 4,

@@ -6,6 +6,32 @@ import tempfile
 
 from harness import FILES, PEER, echo, file_directory, per_second
 
+
+def bench_shards(runner):
+    """CPU of the server's process: the generator, who shares a core with a shard, is left out."""
+    samples = runner.interleave({
+        f"{shards} shards": lambda shards=shards:
+            echo(runner, "echo_ferry_shards", [shards], ["-c", 256])
+        for shards in (1, 2)})
+
+    def cpu_us(sample):
+        return sample["cpu_ns"] / sample["messages"] / 1e3
+
+    rate = statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples["2 shards"])
+    runner.add("echo 64 B x 256", "2 shards", samples, cpu_us, "us CPU/message", "ratio <= 1.1",
+               peer="1 shards", notes=f"peer: one shard; {rate:.0f} thousand/s, all on two cores")
+
+    count = 1000000 if runner.quick else 4000000
+    samples = runner.interleave({
+        tokens: lambda tokens=tokens: runner.measure(None, "shards_ferry", tokens, count)
+        for tokens in (64, 512)})
+    for tokens in (64, 512):
+        wakeups = statistics.median(s["wakeups"] / s["count"] for s in samples[tokens])
+        runner.add("shard to shard", f"{tokens} under way", {f"{tokens} under way": samples[tokens]},
+                   lambda sample: sample["cpu_ns"] / sample["count"], "ns CPU/message", peer=None,
+                   notes=f"wake-ups per message: {wakeups:.4f}")
+
+
 def bench_lines(runner):
     count = 5000000 if runner.quick else 20000000
     samples = runner.interleave({
@@ -220,6 +246,7 @@ def bench_frames(runner):
 
 
 BENCHES = {
+    "shards": bench_shards,
     "chain": bench_chain,
     "copy": bench_copy,
     "lines": bench_lines,

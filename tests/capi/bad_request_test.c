@@ -200,7 +200,7 @@ static void unknown_flags(void **state) {
         ferry_request request;
         good_request(f, which, &request);
         uint32_t flags = request.flags;
-        for (int bit = 4; bit < 32; bit++) {
+        for (int bit = 5; bit < 32; bit++) {
             request.flags = flags | (1u << bit);
             expect_refused(f, &request, FERRY_E_UNSUPPORTED, "unknown flag", which);
         }
@@ -215,7 +215,9 @@ static uint32_t flags_of(uint16_t opcode) {
     case FERRY_OP_CHANNEL_RECEIVE:
         return FERRY_MULTISHOT;
     case FERRY_OP_TCP_LISTEN:
-        return FERRY_REUSE_PORT;
+        return FERRY_REUSE_PORT | FERRY_SPREAD;
+    case FERRY_OP_DESCRIPTOR_ADOPT:
+        return FERRY_SPREAD;
     case FERRY_OP_STREAM_RECEIVE:
     case FERRY_OP_STREAM_RECEIVE_UNTIL:
         return FERRY_MULTISHOT | FERRY_LEND;
@@ -233,7 +235,7 @@ static void flags_of_other_operations(void **state) {
         ferry_request request;
         good_request(f, which, &request);
         uint32_t flags = request.flags;
-        for (uint32_t flag = FERRY_MULTISHOT; flag <= FERRY_REUSE_PORT; flag <<= 1) {
+        for (uint32_t flag = FERRY_MULTISHOT; flag <= FERRY_SPREAD; flag <<= 1) {
             if ((flags_of(request.opcode) & flag) != 0) {
                 continue;
             }

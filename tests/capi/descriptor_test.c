@@ -127,8 +127,12 @@ static void what_is_something_else_stays_the_hosts(void **state) {
         assert_int_equal(fcntl(wrong[i].fd, F_GETFL), flags);
         assert_int_equal(fcntl(wrong[i].fd, F_GETFD), more_flags);
     }
+    /* A number that nobody takes meanwhile: a queue makes its descriptor when it first sleeps. */
+    int gone = fcntl(folder, F_DUPFD, 800);
+    REQUIRE(gone >= 800);
+    close(gone);
     close(folder);
-    ferry_completion closed = adopt(f, folder, FERRY_DESCRIPTOR_FILE);
+    ferry_completion closed = adopt(f, gone, FERRY_DESCRIPTOR_FILE);
     assert_status(closed.status, FERRY_E_INVALID);
     assert_int_equal(closed.os_error, EBADF);
     const int fds[] = {listener, stream, file, pipes[0], pipes[1], sockets[0], sockets[1]};

@@ -143,6 +143,9 @@ static void accept_pauses_without_descriptors(void **state) {
     }
     ferry_request request;
     ferry_prepare_tcp_accept(&request, listener);
+    /* A queue makes its own when it first sleeps, if its completions are waited for. */
+    int32_t fd;
+    ferry_queue_fd(f->queue, &fd);
     leave_descriptors(0);
     ferry_op op = fixture_submit(f, &request);
     ferry_completion report = fixture_next(f, op);
@@ -166,6 +169,9 @@ static void an_accept_that_waits_for_descriptors_can_be_canceled(void **state) {
     fixture_keep(f, peer_connect(port));
     ferry_request request;
     ferry_prepare_tcp_accept(&request, listener);
+    /* A queue makes its own when it first sleeps, if its completions are waited for. */
+    int32_t fd;
+    ferry_queue_fd(f->queue, &fd);
     leave_descriptors(0);
     ferry_op op = fixture_submit(f, &request);
     assert_status(fixture_next(f, op).status, FERRY_E_NO_DESCRIPTORS);

@@ -121,6 +121,8 @@ const (
 	// ReusePort: Listen: let other sockets bind the same address and share its connections
 	// (SO_REUSEPORT).
 	ReusePort = 8
+	// Spread: Listen, adopt a listener: spread its connections over the engine's shards, by turns.
+	Spread = 16
 	// ChannelCapacityMax: Most messages that a channel can be made to hold.
 	ChannelCapacityMax = 1048576
 	// ChildrenMax: Most children of one request, those of children included.
@@ -626,6 +628,20 @@ type EngineInfo struct {
 	Ring            uint64
 }
 
+// ShardInfo: A look into one shard. An output: set struct_size before the call. Momentary, or
+// since creation.
+type ShardInfo struct {
+	StructSize  uint32
+	Index       uint32
+	OpsInFlight uint64
+	HandlesOpen uint64
+	BuffersLent uint64
+	Completions uint64
+	Connections uint64
+	Turns       uint64
+	Wakeups     uint64
+}
+
 // FileInfo: What the system knows of a file. Frozen: 128 bytes. Times are ns since 1970-01-01
 // 00:00 UTC.
 type FileInfo struct {
@@ -881,6 +897,16 @@ var Layout = []Place{
 	{"ferry_engine_info", "workers_detached", unsafe.Sizeof(EngineInfo{}.WorkersDetached), unsafe.Offsetof(EngineInfo{}.WorkersDetached)},
 	{"ferry_engine_info", "driver", unsafe.Sizeof(EngineInfo{}.Driver), unsafe.Offsetof(EngineInfo{}.Driver)},
 	{"ferry_engine_info", "ring", unsafe.Sizeof(EngineInfo{}.Ring), unsafe.Offsetof(EngineInfo{}.Ring)},
+	{"ferry_shard_info", "", unsafe.Sizeof(ShardInfo{}), 0},
+	{"ferry_shard_info", "struct_size", unsafe.Sizeof(ShardInfo{}.StructSize), unsafe.Offsetof(ShardInfo{}.StructSize)},
+	{"ferry_shard_info", "index", unsafe.Sizeof(ShardInfo{}.Index), unsafe.Offsetof(ShardInfo{}.Index)},
+	{"ferry_shard_info", "ops_in_flight", unsafe.Sizeof(ShardInfo{}.OpsInFlight), unsafe.Offsetof(ShardInfo{}.OpsInFlight)},
+	{"ferry_shard_info", "handles_open", unsafe.Sizeof(ShardInfo{}.HandlesOpen), unsafe.Offsetof(ShardInfo{}.HandlesOpen)},
+	{"ferry_shard_info", "buffers_lent", unsafe.Sizeof(ShardInfo{}.BuffersLent), unsafe.Offsetof(ShardInfo{}.BuffersLent)},
+	{"ferry_shard_info", "completions", unsafe.Sizeof(ShardInfo{}.Completions), unsafe.Offsetof(ShardInfo{}.Completions)},
+	{"ferry_shard_info", "connections", unsafe.Sizeof(ShardInfo{}.Connections), unsafe.Offsetof(ShardInfo{}.Connections)},
+	{"ferry_shard_info", "turns", unsafe.Sizeof(ShardInfo{}.Turns), unsafe.Offsetof(ShardInfo{}.Turns)},
+	{"ferry_shard_info", "wakeups", unsafe.Sizeof(ShardInfo{}.Wakeups), unsafe.Offsetof(ShardInfo{}.Wakeups)},
 	{"ferry_file_info", "", unsafe.Sizeof(FileInfo{}), 0},
 	{"ferry_file_info", "size", unsafe.Sizeof(FileInfo{}.Size), unsafe.Offsetof(FileInfo{}.Size)},
 	{"ferry_file_info", "allocated", unsafe.Sizeof(FileInfo{}.Allocated), unsafe.Offsetof(FileInfo{}.Allocated)},

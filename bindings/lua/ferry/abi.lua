@@ -39,6 +39,7 @@ typedef struct ferry_trace_event ferry_trace_event;
 typedef struct ferry_engine_options ferry_engine_options;
 typedef struct ferry_run_report ferry_run_report;
 typedef struct ferry_engine_info ferry_engine_info;
+typedef struct ferry_shard_info ferry_shard_info;
 typedef struct ferry_file_info ferry_file_info;
 typedef struct ferry_queue_options ferry_queue_options;
 typedef struct ferry_queue_mapping ferry_queue_mapping;
@@ -325,6 +326,17 @@ struct ferry_engine_info {
     const char *driver;
     uint64_t ring;
 };
+struct ferry_shard_info {
+    uint32_t struct_size;
+    uint32_t index;
+    uint64_t ops_in_flight;
+    uint64_t handles_open;
+    uint64_t buffers_lent;
+    uint64_t completions;
+    uint64_t connections;
+    uint64_t turns;
+    uint64_t wakeups;
+};
 struct ferry_file_info {
     uint64_t size;
     uint64_t allocated;
@@ -387,6 +399,7 @@ ferry_status ferry_engine_fd(ferry_engine *engine, int32_t *fd_out);
 ferry_status ferry_engine_shutdown(ferry_engine *engine, uint64_t timeout_ns);
 ferry_status ferry_engine_destroy(ferry_engine *engine);
 ferry_status ferry_engine_get_info(ferry_engine *engine, ferry_engine_info *info);
+ferry_status ferry_engine_get_shard_info(ferry_engine *engine, uint32_t index, ferry_shard_info *info);
 ferry_status ferry_handle_discard(ferry_engine *engine, ferry_handle handle);
 void ferry_prepare_file_load(ferry_request *request, const char *path, uint64_t size_max);
 void ferry_prepare_file_open(ferry_request *request, const char *path, uint32_t flags, uint32_t mode);
@@ -541,6 +554,7 @@ abi.constants = {
     COPY = 2,
     LEND = 4,
     REUSE_PORT = 8,
+    SPREAD = 16,
     CHANNEL_CAPACITY_MAX = 1048576,
     CHILDREN_MAX = 64,
     DEPTH_MAX = 8,
@@ -870,6 +884,18 @@ abi.records = {
         { "workers_detached", 52, 4 },
         { "driver", 56, 8 },
         { "ring", 64, 8 },
+    },
+    ferry_shard_info = {
+        size = 64,
+        { "struct_size", 0, 4 },
+        { "index", 4, 4 },
+        { "ops_in_flight", 8, 8 },
+        { "handles_open", 16, 8 },
+        { "buffers_lent", 24, 8 },
+        { "completions", 32, 8 },
+        { "connections", 40, 8 },
+        { "turns", 48, 8 },
+        { "wakeups", 56, 8 },
     },
     ferry_file_info = {
         size = 128,

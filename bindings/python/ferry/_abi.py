@@ -112,6 +112,7 @@ MULTISHOT = 1
 COPY = 2
 LEND = 4
 REUSE_PORT = 8
+SPREAD = 16
 CHANNEL_CAPACITY_MAX = 1048576
 CHILDREN_MAX = 64
 DEPTH_MAX = 8
@@ -640,6 +641,20 @@ class EngineInfo(Structure):
     ]
 
 
+class ShardInfo(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('index', c_uint32),
+        ('ops_in_flight', c_uint64),
+        ('handles_open', c_uint64),
+        ('buffers_lent', c_uint64),
+        ('completions', c_uint64),
+        ('connections', c_uint64),
+        ('turns', c_uint64),
+        ('wakeups', c_uint64),
+    ]
+
+
 class FileInfo(Structure):
     _fields_ = [
         ('size', c_uint64),
@@ -717,6 +732,7 @@ RECORDS = {
     'ferry_engine_options': EngineOptions,
     'ferry_run_report': RunReport,
     'ferry_engine_info': EngineInfo,
+    'ferry_shard_info': ShardInfo,
     'ferry_file_info': FileInfo,
     'ferry_queue_options': QueueOptions,
     'ferry_queue_mapping': QueueMapping,
@@ -871,6 +887,8 @@ FUNCTIONS = {
         (c_int32, (c_void_p,), False),
     'ferry_engine_get_info':
         (c_int32, (c_void_p, c_void_p), False),
+    'ferry_engine_get_shard_info':
+        (c_int32, (c_void_p, c_uint32, c_void_p), False),
     'ferry_handle_discard':
         (c_int32, (c_void_p, c_uint64), False),
     'ferry_prepare_file_load':

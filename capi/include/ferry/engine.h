@@ -109,6 +109,19 @@ typedef struct ferry_engine_info {
     uint64_t ring;              /**< FERRY_RING_... bits: what goes through it. */
 } ferry_engine_info;
 
+/** A look into one shard. An output: set struct_size before the call. Momentary, or since creation. */
+typedef struct ferry_shard_info {
+    uint32_t struct_size;   /**< sizeof(ferry_shard_info). */
+    uint32_t index;         /**< Which shard: 0 to @ref ferry_engine_info.shards - 1. */
+    uint64_t ops_in_flight; /**< Of its operations, as @ref ferry_engine_info.ops_in_flight. */
+    uint64_t handles_open;  /**< Handles that live on it. */
+    uint64_t buffers_lent;  /**< Its buffers that are not released yet. */
+    uint64_t completions; /**< Since creation: completions made, those with FERRY_MORE included. */
+    uint64_t connections; /**< Since creation: accepted connections whose handle it made. */
+    uint64_t turns;       /**< Since creation: turns of its loop. */
+    uint64_t wakeups;     /**< Since creation: times it slept and was woken by another thread. */
+} ferry_shard_info;
+
 /** Values of @ref ferry_engine_info.state. */
 enum {
     FERRY_ENGINE_RUNNING = 0,       /**< Accepts requests. */
@@ -203,6 +216,18 @@ FERRY_API ferry_status ferry_engine_destroy(ferry_engine *engine);
  * @threads any  @since API 1
  */
 FERRY_API ferry_status ferry_engine_get_info(ferry_engine *engine, ferry_engine_info *info);
+
+/**
+ * Look into one shard: how evenly the work is spread.
+ *
+ * @param[in]     engine  The engine.
+ * @param[in]     index   Which shard: 0 to @ref ferry_engine_info.shards - 1.
+ * @param[in,out] info    Filled up to its struct_size. @borrowed
+ * @returns FERRY_OK, FERRY_E_INVALID (also: no such shard), FERRY_E_FORKED.
+ * @threads any  @since API 1
+ */
+FERRY_API ferry_status ferry_engine_get_shard_info(ferry_engine *engine, uint32_t index,
+                                                   ferry_shard_info *info);
 
 /**
  * Close a handle without a completion. For finalisers and garbage collectors: never refuses for

@@ -26,7 +26,9 @@ enum {
     /** Receive: into a buffer of the engine's, lent when data arrives. */
     FERRY_LEND = 1u << 2,
     /** Listen: let other sockets bind the same address and share its connections (SO_REUSEPORT). */
-    FERRY_REUSE_PORT = 1u << 3
+    FERRY_REUSE_PORT = 1u << 3,
+    /** Listen, adopt a listener: spread its connections over the engine's shards, by turns. */
+    FERRY_SPREAD = 1u << 4
 };
 
 /** Most bytes that FERRY_COPY copies; a longer send with it is FERRY_E_LIMIT. */

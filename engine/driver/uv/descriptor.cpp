@@ -87,6 +87,11 @@ Outcome UvDriver::adopt_file(int fd, Resource **resource) noexcept {
 
 Outcome UvDriver::adopt(int64_t descriptor, uint64_t kind, Resource **resource) noexcept {
     auto fd = static_cast<int>(descriptor);
+    if (kind == kAcceptedStream) {
+        Outcome outcome;
+        *resource = wrap(fd, &outcome);
+        return outcome;
+    }
     if (fcntl(fd, F_GETFD) < 0)
         return {.status = FERRY_E_INVALID, .os_error = errno};
     if (kind == FERRY_DESCRIPTOR_FILE)

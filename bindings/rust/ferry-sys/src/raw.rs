@@ -255,6 +255,8 @@ pub const FERRY_COPY: u32 = 2;
 pub const FERRY_LEND: u32 = 4;
 /// Listen: let other sockets bind the same address and share its connections (SO_REUSEPORT).
 pub const FERRY_REUSE_PORT: u32 = 8;
+/// Listen, adopt a listener: spread its connections over the engine's shards, by turns.
+pub const FERRY_SPREAD: u32 = 16;
 /// Most messages that a channel can be made to hold.
 pub const FERRY_CHANNEL_CAPACITY_MAX: u32 = 1048576;
 /// Most children of one request, those of children included.
@@ -844,6 +846,29 @@ pub struct ferry_engine_info {
     /// FERRY_RING_... bits: what goes through it.
     pub ring: u64,
 }
+/// A look into one shard. An output: set struct_size before the call. Momentary, or since creation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_shard_info {
+    /// sizeof(ferry_shard_info).
+    pub struct_size: u32,
+    /// Which shard: 0 to ferry_engine_info.shards - 1.
+    pub index: u32,
+    /// Of its operations, as ferry_engine_info.ops_in_flight.
+    pub ops_in_flight: u64,
+    /// Handles that live on it.
+    pub handles_open: u64,
+    /// Its buffers that are not released yet.
+    pub buffers_lent: u64,
+    /// Since creation: completions made, those with FERRY_MORE included.
+    pub completions: u64,
+    /// Since creation: accepted connections whose handle it made.
+    pub connections: u64,
+    /// Since creation: turns of its loop.
+    pub turns: u64,
+    /// Since creation: times it slept and was woken by another thread.
+    pub wakeups: u64,
+}
 /// What the system knows of a file. Frozen: 128 bytes. Times are ns since 1970-01-01 00:00 UTC.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -1132,6 +1157,16 @@ extern "C" {
     pub fn ferry_engine_get_info(
         engine: *mut ferry_engine,
         info: *mut ferry_engine_info,
+    ) -> ferry_status;
+    /// Look into one shard: how evenly the work is spread.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID (also: no such shard), FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_engine_get_shard_info(
+        engine: *mut ferry_engine,
+        index: u32,
+        info: *mut ferry_shard_info,
     ) -> ferry_status;
     /// Close a handle without a completion. For finalisers and garbage collectors: never refuses for want of a slot.
     ///

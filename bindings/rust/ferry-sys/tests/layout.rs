@@ -208,6 +208,16 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_engine_info, "workers_detached", workers_detached);
     field!(ferry_engine_info, "driver", driver);
     field!(ferry_engine_info, "ring", ring);
+    record!(ferry_shard_info);
+    field!(ferry_shard_info, "struct_size", struct_size);
+    field!(ferry_shard_info, "index", index);
+    field!(ferry_shard_info, "ops_in_flight", ops_in_flight);
+    field!(ferry_shard_info, "handles_open", handles_open);
+    field!(ferry_shard_info, "buffers_lent", buffers_lent);
+    field!(ferry_shard_info, "completions", completions);
+    field!(ferry_shard_info, "connections", connections);
+    field!(ferry_shard_info, "turns", turns);
+    field!(ferry_shard_info, "wakeups", wakeups);
     record!(ferry_file_info);
     field!(ferry_file_info, "size", size);
     field!(ferry_file_info, "allocated", allocated);
