@@ -132,7 +132,10 @@ def main():
     benches = all_benches()
     options = parse(benches)
     if options.page:
-        with open(os.path.join(options.build_dir, "bench.json"), encoding="utf-8") as file:
+        stored = os.path.join(options.build_dir, "bench.json")
+        if not os.path.exists(stored):
+            sys.exit("there was no full run yet: ./dev bench")
+        with open(stored, encoding="utf-8") as file:
             report.write_page(options.page, json.load(file))
         return 0
     if options.only:
