@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 
-from harness import FILES, PEER, echo, file_directory, per_second
+from harness import FILES, PEER, echo, end, file_directory, per_second, read_line
 
 
 def echo_on_two_cores(runner, shards):

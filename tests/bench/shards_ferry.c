@@ -38,7 +38,7 @@ static void on_nop(const ferry_completion *completion, void *user_data) {
     struct side *side = user_data;
     uint64_t left = atomic_load_explicit(&side->left, memory_order_relaxed);
     if (left == 0) {
-        return; // The last ones of the other side may find the engine ended.
+        return; // The last ones may meet the engine's end.
     }
     bench_check(completion->status, "nop");
     atomic_store_explicit(&side->left, left - 1, memory_order_release);
