@@ -58,7 +58,8 @@ static bool create_within(int room, uint32_t shards) {
     ferry_status status = ferry_engine_create(&options, &engine);
     restore_descriptors();
     if (status != FERRY_OK) {
-        CHILD_CHECK(status == FERRY_E_NO_DESCRIPTORS);
+        /* The latter where nothing but a ring will do. */
+        CHILD_CHECK(status == FERRY_E_NO_DESCRIPTORS || status == FERRY_E_UNSUPPORTED);
         CHILD_CHECK(engine == NULL);
         return false;
     }

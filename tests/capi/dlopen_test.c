@@ -113,5 +113,6 @@ int main(int count, char **arguments) {
         return 77;
     }
     library_path = arguments[1];
-    return RUN_SUITE(tests);
+    /* Not RUN_SUITE, which would ask the library that is not linked. */
+    return suite_result(cmocka_run_group_tests(tests, NULL, NULL), sizeof tests);
 }

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { INPUT_MAX = 1024 * 1024, SEED_PROGRAM_SIZE = 3000, EXIT_USAGE = 2, EXIT_SKIPPED = 77 };
+enum { INPUT_MAX = 1024 * 1024, SEED_PROGRAM_SIZE = 3000, EXIT_USAGE = 2 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -130,6 +130,9 @@ static void play_seed(unsigned long long seed) {
 int main(int count, char **arguments) {
     program_name = arguments[0];
     watch_for_the_end();
+    if (driver_is_missing()) {
+        return EXIT_SKIPPED;
+    }
     if (count == 4 && strcmp(arguments[1], "--from") == 0) {
         unsigned long long first = strtoull(arguments[2], NULL, 10);
         unsigned long long seeds = strtoull(arguments[3], NULL, 10);

@@ -19,7 +19,11 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "driver.h"
+
 #include <ferry.h>
+
+enum { EXIT_SKIPPED = 77 };
 
 /** Fail unless two statuses are equal; says both by name. */
 #define assert_status(actual, expected)                                                            \
@@ -52,8 +56,11 @@
         skip();                                                                                    \
     } while (0)
 
-/** Body of main: run a group; exit code 77 when every test of it was skipped. */
-#define RUN_SUITE(tests) suite_result(cmocka_run_group_tests(tests, NULL, NULL), sizeof(tests))
+/** Body of main: run a group; exit code 77 when every test of it was skipped, or when there is not
+    the driver that it is to run on. */
+#define RUN_SUITE(tests)                                                                           \
+    (driver_is_missing() ? EXIT_SKIPPED                                                            \
+                         : suite_result(cmocka_run_group_tests(tests, NULL, NULL), sizeof(tests)))
 
 void check_status(ferry_status actual, ferry_status expected, const char *text, const char *file,
                   int line);
