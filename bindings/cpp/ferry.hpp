@@ -164,6 +164,8 @@ struct EngineOptions {
     std::uint32_t workers_max = 0;
     std::uint32_t name_workers_max = 0;
     std::uint64_t buffer_bytes_max = 0;
+    std::uint32_t driver = FERRY_DRIVER_AUTO; /**< Or FERRY_DRIVER_UV, FERRY_DRIVER_URING. */
+    std::uint64_t ring_without = 0;           /**< FERRY_RING_...: not these. */
     ferry_allocate_fn allocate = nullptr;
     ferry_free_fn free = nullptr;
     ferry_log_fn log = nullptr;
@@ -199,6 +201,8 @@ class Engine {
         options.user_data = wanted.user_data;
         options.trace = wanted.trace;
         options.trace_user_data = wanted.trace_user_data;
+        options.driver = wanted.driver;
+        options.ring_without = wanted.ring_without;
         ferry_engine *engine = nullptr;
         if (ferry_status status = ferry_engine_create(&options, &engine))
             return Error{status};

@@ -126,6 +126,11 @@ func (n *native) info() (raw.EngineInfo, Status) {
 	return info, Status(status)
 }
 
+// driverName is a static string of the library's.
+func driverName(info *raw.EngineInfo) string {
+	return C.GoString(*(**C.char)(unsafe.Pointer(&info.Driver)))
+}
+
 func (n *native) post(tag uint64, result int64, data uint64) Status {
 	return Status(C.ferry_queue_post(n.queue, C.uint64_t(tag), C.int64_t(result), C.uint64_t(data)))
 }

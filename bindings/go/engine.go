@@ -12,6 +12,16 @@ import (
 	"ferry/raw"
 )
 
+// Driver is what is below an engine.
+type Driver int
+
+// What may be below an engine.
+const (
+	DriverAuto  Driver = raw.DriverAuto  // io_uring where it works, libuv otherwise and for the rest.
+	DriverUV    Driver = raw.DriverUv    // libuv and worker threads only.
+	DriverURing Driver = raw.DriverUring // io_uring, or New fails with ErrUnsupported.
+)
+
 // Options says how to make an Engine. Every field's 0 is its default.
 type Options struct {
 	// Shards is how many loops there are, each on a thread of the engine's. 1 is the default, and
@@ -27,6 +37,10 @@ type Options struct {
 	NameWorkers    int   // Threads for looking up names; 4.
 	BufferBytesMax int64 // Bytes lent at once, received or loaded; 256 MiB each.
 	Ring           int   // Places in the queue's ring; 1,024.
+	// Driver is what is below the engine. With NoThread it is libuv: an io_uring belongs to one
+	// thread.
+	Driver      Driver
+	RingWithout uint64 // What must not go through io_uring, though it could: raw.Ring... bits.
 }
 
 // Engine is a Ferry engine with one queue. All of its methods may be called by any goroutine. Close
@@ -80,7 +94,8 @@ func New(opts *Options) (*Engine, error) {
 	n, status := createNative(raw.EngineOptions{
 		Flags: flags, Shards: uint32(o.Shards), OpsMax: uint32(o.Ops), HandlesMax: uint32(o.Handles),
 		WorkersMax: uint32(o.Workers), NameWorkersMax: uint32(o.NameWorkers),
-		BufferBytesMax: uint64(o.BufferBytesMax),
+		BufferBytesMax: uint64(o.BufferBytesMax), Driver: uint32(o.Driver),
+		RingWithout: o.RingWithout,
 	}, raw.QueueOptions{Mode: raw.QueueMapped, Capacity: uint32(o.Ring)})
 	if status != 0 {
 		return nil, &Error{Op: "new engine", Status: status}
@@ -198,6 +213,8 @@ func (e *Engine) leave() { e.life.RUnlock() }
 type Info struct {
 	OpsInFlight, HandlesOpen, BuffersLent, BufferBytesLent uint64
 	Workers, WorkersDetached                               int
+	Driver                                                 string // "uv", or "uring".
+	RingBits                                               uint64 // What goes through io_uring: raw.Ring... bits.
 
 	// What the binding did since the engine was made.
 	Crossings   uint64 // Calls into C that submitted, gave back or armed.
@@ -216,7 +233,7 @@ func (e *Engine) Info() (Info, error) {
 		return Info{}, &Error{Op: "info", Status: status}
 	}
 	return Info{info.OpsInFlight, info.HandlesOpen, info.BuffersLent, info.BufferBytesLent,
-		int(info.Workers), int(info.WorkersDetached),
+		int(info.Workers), int(info.WorkersDetached), driverName(&info), info.Ring,
 		e.crossings.Load(), e.sleeps.Load(), e.completions.Load()}, nil
 }
 

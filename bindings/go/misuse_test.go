@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ferry/raw"
 )
 
 func wantStatus(t *testing.T, err error, any ...Status) {
@@ -227,6 +229,33 @@ func TestShutdownTimesOut(t *testing.T) {
 		wantStatus(t, e.Sleep(context.Background(), 0), ErrShutdown)
 		if err := e.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestDriver(t *testing.T) {
+	for _, options := range []Options{
+		{Driver: DriverUV}, {RingWithout: raw.RingSend}, {NoThread: true},
+	} {
+		e, err := New(&options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := e.Info()
+		libuv := options.Driver == DriverUV || options.NoThread
+		if err != nil || info.RingBits&raw.RingSend != 0 || libuv && info.Driver != "uv" ||
+			(info.RingBits != 0) != (info.Driver == "uring") {
+			t.Error(options, info, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, options := range []Options{
+		{Driver: 99}, {RingWithout: 1 << 63}, {Driver: DriverURing, NoThread: true},
+	} {
+		if _, err := New(&options); !errors.Is(err, ErrUnsupported) {
+			t.Error(options, err)
 		}
 	}
 }

@@ -24,6 +24,7 @@ PEER_HOST, _, PEER_PORT = os.environ.get('FERRY_PEER', '127.0.0.1:0').rpartition
 PEER_PORT = int(PEER_PORT)
 SCRATCH = os.environ.get('FERRY_SCRATCH', '.')
 SHARDS = 0
+DRIVER = os.environ.get('FERRY_TEST_DRIVER', 'auto')
 
 
 class Skip(Exception):
@@ -422,7 +423,7 @@ async def retry(engine):
 
 @scenario
 async def queue_full(_):
-    async with ferry.Engine(shards=SHARDS, ops_max=8) as engine:
+    async with ferry.Engine(shards=SHARDS, driver=DRIVER, ops_max=8) as engine:
         waiting = [asyncio.ensure_future(engine.sleep(3600)) for _ in range(8)]
         ninth = asyncio.ensure_future(engine.sleep(0))
         await asyncio.sleep(0.05)
@@ -437,7 +438,7 @@ async def queue_full(_):
 
 @scenario
 async def ring_small(_):
-    async with ferry.Engine(shards=SHARDS, ring=8) as engine:
+    async with ferry.Engine(shards=SHARDS, driver=DRIVER, ring=8) as engine:
         timers = [asyncio.ensure_future(engine.sleep(0)) for _ in range(1000)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -492,7 +493,7 @@ async def wrong_kind(engine):
 
 @scenario
 async def foreign(engine):
-    async with ferry.Engine(shards=SHARDS) as other, await peer(engine, 'silent') as stream:
+    async with ferry.Engine(shards=SHARDS, driver=DRIVER) as other, await peer(engine, 'silent') as stream:
         with fails(OSError, abi.E_FOREIGN):
             await other.run(op.receive(stream))
 
@@ -627,7 +628,7 @@ ENDED_BY_SHUTDOWN = (abi.E_SHUTDOWN, abi.E_CANCELED, abi.E_CLOSED)
 
 @scenario
 async def shutdown_load(_):
-    engine = ferry.Engine(shards=SHARDS)
+    engine = ferry.Engine(shards=SHARDS, driver=DRIVER)
     engine.open()
     tasks, _things = await everything_pending(engine)
     expect(len(tasks), 1000)
@@ -643,7 +644,7 @@ async def shutdown_load(_):
 
 @scenario
 async def after_shutdown(_):
-    engine = ferry.Engine(shards=SHARDS)
+    engine = ferry.Engine(shards=SHARDS, driver=DRIVER)
     async with engine:
         stream = await peer(engine, 'silent')
         channel = await engine.channel(1)
@@ -666,7 +667,7 @@ async def after_shutdown(_):
 
 @scenario
 async def two_engines(engine):
-    async with ferry.Engine(shards=SHARDS) as other, pair(engine, other) as (near, far):
+    async with ferry.Engine(shards=SHARDS, driver=DRIVER) as other, pair(engine, other) as (near, far):
         for i in range(100):
             await near.send(b'%04d' % i)
             expect(await far.receive_exactly(4), b'%04d' % i)
@@ -760,7 +761,7 @@ async def settled(engine, handles=0):
 
 
 async def main(names):
-    async with ferry.Engine(shards=SHARDS) as engine:
+    async with ferry.Engine(shards=SHARDS, driver=DRIVER) as engine:
         for name in names:
             try:
                 async with asyncio.timeout(60):

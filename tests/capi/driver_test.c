@@ -521,6 +521,11 @@ static void a_sandbox_lets_no_ring_be_asked(void **state) {
     forbidden(SYS_io_uring_register, EPERM);
 }
 
+static void a_sandbox_lets_no_ring_be_entered(void **state) {
+    (void)state;
+    forbidden(SYS_io_uring_enter, EPERM);
+}
+
 /* --- Little room --------------------------------------------------------------------------- */
 
 static struct rlimit full_limit;
@@ -637,6 +642,7 @@ int main(void) {
         PLAIN(a_sandbox_forbids_rings),
         PLAIN(a_kernel_has_no_rings),
         PLAIN(a_sandbox_lets_no_ring_be_asked),
+        PLAIN(a_sandbox_lets_no_ring_be_entered),
         PLAIN(few_descriptors),
         PLAIN(no_memory_to_lock),
         PLAIN(many_engines_leave_nothing),

@@ -55,6 +55,9 @@ EngineOptions options() {
     const char *shards = std::getenv("FERRY_SHARDS");
     EngineOptions options;
     options.shards = shards != nullptr ? static_cast<std::uint32_t>(std::atoi(shards)) : 0;
+    const char *driver = std::getenv("FERRY_TEST_DRIVER");
+    if (driver != nullptr && std::string(driver) == "uv")
+        options.driver = FERRY_DRIVER_UV;
     return options;
 }
 

@@ -336,6 +336,15 @@ Task<> whole_gives_back() {
     CHECK(loop.info().buffers_lent == 0 && loop.info().buffer_bytes_lent == 0);
 }
 
+void the_driver_is_an_option() {
+    auto chosen = make_loop({.driver = FERRY_DRIVER_UV});
+    CHECK(std::string(chosen->info().driver) == "uv" && chosen->info().ring == 0);
+    auto without = make_loop({.ring_without = FERRY_RING_SEND});
+    CHECK((without->info().ring & FERRY_RING_SEND) == 0);
+    auto unknown = Loop::create({.driver = 99});
+    CHECK(!unknown && unknown.status() == FERRY_E_UNSUPPORTED);
+}
+
 struct Named {
     const char *name;
     void (*run)();
@@ -363,6 +372,7 @@ const Named tests[] = {
     {"by_turns", on_loop<by_turns>},
     {"interval_counts", on_loop<interval_counts>},
     {"whole_gives_back", on_loop<whole_gives_back>},
+    {"the_driver_is_an_option", the_driver_is_an_option},
 };
 
 } // namespace

@@ -7,7 +7,7 @@ local owned = require("ferry.owned")
 local Task = require("ferry.task")
 
 local C, K, now = library.C, library.constants, library.now
-local band, tobit = bit.band, bit.tobit
+local band, bor, tobit = bit.band, bit.bor, bit.tobit
 local continue = Task.continue
 local BATCH = 256
 
@@ -80,7 +80,9 @@ local function make_slots(self, ops_max)
 end
 
 -- options: ops_max, handles_max, workers_max, name_workers_max, buffer_bytes_max as in
--- ferry_engine_options; capacity of the queue's ring; shards = 0 (run by this program) or more.
+-- ferry_engine_options; capacity of the queue's ring; shards = 0 (run by this program) or more;
+-- driver = "auto", "uv" or "uring"; ring_without = what must not go through io_uring, by names as
+-- info() gives them: { "accept", "send" }.
 function Engine.new(options)
     options = options or {}
     if jit.arch ~= "x64" and jit.arch ~= "x86" then
@@ -91,6 +93,10 @@ function Engine.new(options)
     for _, name in ipairs({ "shards", "ops_max", "handles_max", "workers_max", "name_workers_max",
                             "buffer_bytes_max" }) do
         raw[name] = options[name] or 0
+    end
+    raw.driver = assert(K["DRIVER_" .. (options.driver or "auto"):upper()], "no such driver")
+    for _, name in ipairs(options.ring_without or {}) do
+        raw.ring_without = bor(raw.ring_without, assert(K["RING_" .. name:upper()], name))
     end
     local out = ffi.new("ferry_engine *[1]")
     check(C.ferry_engine_create(raw, out), "ferry_engine_create")

@@ -6,6 +6,7 @@ local owned = require("ferry.owned")
 local Engine = require("ferry.core")
 local Task = require("ferry.task")
 
+local band = require("bit").band
 local C, K, failure, now = library.C, library.constants, library.failure, library.now
 local yield = coroutine.yield
 
@@ -193,10 +194,18 @@ function Engine:info()
     if status ~= K.OK then
         return failure(status)
     end
+    local ring = {}
+    for name, bit_ in pairs(K) do
+        local of_ring = name:match("^RING_(%w+)$")
+        if of_ring and band(info.ring, bit_) ~= 0 then
+            ring[of_ring:lower()] = true
+        end
+    end
     return {
         ops_in_flight = tonumber(info.ops_in_flight), handles_open = tonumber(info.handles_open),
         buffers_lent = tonumber(info.buffers_lent), workers = info.workers,
         workers_detached = info.workers_detached, driver = ffi.string(info.driver),
+        ring = ring, -- What goes through io_uring: accept = true and so on.
     }
 end
 

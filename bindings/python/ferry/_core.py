@@ -9,9 +9,12 @@ from ._library import library
 
 EngineInfo = collections.namedtuple('EngineInfo', 'shards host_driven state ops_in_flight '
                                     'handles_open buffers_lent buffer_bytes_lent workers '
-                                    'workers_detached driver')
+                                    'workers_detached driver ring')
 STATES = {abi.ENGINE_RUNNING: 'running', abi.ENGINE_SHUTTING_DOWN: 'shutting down',
           abi.ENGINE_STOPPED: 'stopped'}
+DRIVERS = {'auto': abi.DRIVER_AUTO, 'uv': abi.DRIVER_UV, 'uring': abi.DRIVER_URING}
+RING = {name[len('RING_'):].lower(): bit for name, bit in vars(abi).items()
+        if name.startswith('RING_')}
 
 
 class Core:
@@ -21,13 +24,18 @@ class Core:
     as soon as there is no engine any more, and whoever shuts down last destroys it.
     """
 
-    def __init__(self, **options):
+    def __init__(self, *, driver='auto', ring_without=(), **options):
         self.pointer = None
         self.stopped = False
         self.forgotten = False
         self.process = os.getpid()
+        if driver not in DRIVERS or not set(ring_without) <= set(RING):
+            raise ValueError(f'no such driver or part of a ring: {driver!r}, {ring_without!r}')
         self.host_driven = not options.get('shards')
-        record = abi.EngineOptions(struct_size=ctypes.sizeof(abi.EngineOptions), **options)
+        record = abi.EngineOptions(struct_size=ctypes.sizeof(abi.EngineOptions),
+                                   driver=DRIVERS[driver],
+                                   ring_without=sum(RING[name] for name in set(ring_without)),
+                                   **options)
         pointer = ctypes.c_void_p()
         check(library.engine_create(ctypes.byref(record), ctypes.byref(pointer)))
         self.pointer = pointer.value
@@ -59,7 +67,8 @@ class Core:
         return EngineInfo(record.shards, bool(record.host_driven), STATES[record.state],
                           record.ops_in_flight, record.handles_open, record.buffers_lent,
                           record.buffer_bytes_lent, record.workers, record.workers_detached,
-                          record.driver.decode())
+                          record.driver.decode(),
+                          frozenset(name for name, bit in RING.items() if record.ring & bit))
 
     def destroy_if_forgotten(self):
         """What is not shut down yet is left alone rather than torn away."""

@@ -62,6 +62,8 @@ class Engine:
                       for one thread of Python's; or so many threads of the engine's own
     ops_max           operations in flight; those beyond wait for a place
     handles_max, workers_max, name_workers_max, buffer_bytes_max: see ferry_engine_options
+    driver            what is below the engine: 'auto' (io_uring where it works), 'uv' or 'uring'
+    ring_without      what must not go through io_uring, by names as info().ring gives them
     ring              places for completions
     share             another Engine, maybe of another thread's loop: this one uses its engine
     """

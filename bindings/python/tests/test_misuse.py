@@ -108,6 +108,17 @@ class Loops(Case):
         with self.assertRaises(ferry.FerryError):
             ferry.Engine(ring=1 << 30).open()
 
+    async def test_driver(self):
+        async with ferry.Engine(driver='uv') as engine:
+            self.assertEqual((engine.info().driver, engine.info().ring), ('uv', frozenset()))
+        async with ferry.Engine(ring_without=('send', 'load')) as engine:
+            self.assertFalse(engine.info().ring & {'send', 'load'})
+            self.assertEqual('accept' in engine.info().ring, engine.info().driver == 'uring')
+        with self.assertRaises(ValueError):
+            ferry.Engine(driver='none').open()
+        with self.assertRaises(ValueError):
+            ferry.Engine(ring_without=('none',)).open()
+
     async def test_foreign_numbers(self):
         for handle in (1, 1 << 63, (1 << 64) - 1, random.getrandbits(64)):
             for request in (ferry.op.receive(handle), ferry.op.close(handle),

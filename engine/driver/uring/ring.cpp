@@ -39,6 +39,12 @@ ferry_status Ring::open(uint32_t workers_max) noexcept {
             set_up(0);
     if (!open_)
         return FERRY_E_UNSUPPORTED;
+    // A filter of system calls may let us make a ring and not use it. This one is not enabled yet.
+    int entered = io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 0, 0, nullptr);
+    if (entered != -EBADFD) {
+        close();
+        return FERRY_E_UNSUPPORTED;
+    }
     io_uring_probe *probe = io_uring_get_probe_ring(&ring_);
     void *memory =
         mmap(nullptr, kScratch, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

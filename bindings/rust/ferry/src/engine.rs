@@ -1,11 +1,24 @@
 //! The engine, which several threads may share.
 use crate::error::check;
 use ferry_sys as sys;
+use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What is below an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring where it works, libuv otherwise and for the rest.
+    #[default]
+    Auto,
+    /// libuv and worker threads only.
+    Uv,
+    /// io_uring, or making the engine fails with `UNSUPPORTED`.
+    Uring,
+}
 
 /// How to make an engine and its queue. Every 0 is a default.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +37,10 @@ pub struct Options {
     pub buffer_bytes_max: u64,
     /// Places in the ring of completions; 0 = 4096.
     pub queue_capacity: u32,
+    /// What is below the engine.
+    pub driver: Driver,
+    /// What must not go through io_uring, though it could: `ferry_sys::FERRY_RING_...` bits.
+    pub ring_without: u64,
 }
 
 /// A look inside an engine; momentary.
@@ -37,6 +54,10 @@ pub struct Info {
     pub buffers: u64,
     /// Worker threads.
     pub workers: u32,
+    /// What is below it: never `Auto`.
+    pub driver: Driver,
+    /// What goes through io_uring: `ferry_sys::FERRY_RING_...` bits.
+    pub ring: u64,
 }
 
 /// An engine. Runtimes on several threads may share one: see [`Runtime::attach`].
@@ -72,6 +93,12 @@ impl Engine {
         wanted.workers_max = options.workers_max;
         wanted.name_workers_max = options.name_workers_max;
         wanted.buffer_bytes_max = options.buffer_bytes_max;
+        wanted.driver = match options.driver {
+            Driver::Auto => sys::FERRY_DRIVER_AUTO,
+            Driver::Uv => sys::FERRY_DRIVER_UV,
+            Driver::Uring => sys::FERRY_DRIVER_URING,
+        };
+        wanted.ring_without = options.ring_without;
         let mut raw = ptr::null_mut();
         // SAFETY: both are places of the right type.
         check(unsafe { sys::ferry_engine_create(&wanted, &mut raw) })?;
@@ -90,6 +117,12 @@ impl Engine {
             handles: info.handles_open,
             buffers: info.buffers_lent,
             workers: info.workers,
+            // SAFETY: a static string of the library's.
+            driver: match unsafe { CStr::from_ptr(info.driver) }.to_bytes() {
+                b"uring" => Driver::Uring,
+                _ => Driver::Uv,
+            },
+            ring: info.ring,
         })
     }
 

@@ -64,7 +64,7 @@ pub mod tokio;
 
 pub use crate::buffer::{Buffer, BufferMut, Lent};
 pub use crate::channel::{Channel, SharedChannel};
-pub use crate::engine::{Engine, Info, Options};
+pub use crate::engine::{Driver, Engine, Info, Options};
 pub use crate::error::{Error, Status};
 pub use crate::net::BufResult;
 pub use crate::post::{Mailbox, Message, Poster};

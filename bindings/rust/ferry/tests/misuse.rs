@@ -1,6 +1,6 @@
 //! What should not be done, or is done at a bad moment: an error or silence, never a crash.
 use ferry::net::{TcpListener, TcpStream};
-use ferry::{Engine, Error, Options, Runtime, Status};
+use ferry::{Driver, Engine, Error, Options, Runtime, Status};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -276,4 +276,17 @@ fn impossible_sizes() {
         client.write_all("").await.0.unwrap();
         assert_eq!(status(client.write_vectored(Vec::<String>::new()).await.0), Status::INVALID);
     });
+}
+
+#[test]
+fn the_driver_is_an_option() {
+    let uv = Engine::new(&Options { driver: Driver::Uv, ..Options::default() }).unwrap();
+    let info = uv.info().unwrap();
+    assert_eq!((info.driver, info.ring), (Driver::Uv, 0));
+    let without = Engine::new(&Options { ring_without: 1, ..Options::default() }).unwrap();
+    let info = without.info().unwrap();
+    assert_eq!(info.ring & 1, 0);
+    assert_eq!(info.ring != 0, info.driver == Driver::Uring);
+    let none = Engine::new(&Options { ring_without: 1 << 63, ..Options::default() });
+    assert_eq!(status(none), Status::UNSUPPORTED);
 }
