@@ -65,7 +65,8 @@ uint64_t UringDriver::ask_kernel() const noexcept {
 // On the thread that will run it: when a ring goes, the kernel interrupts the calls of who made it.
 ferry_status UringDriver::begin() noexcept {
     const ferry_engine_options &options = environment_.options;
-    ferry_status status = ring_.open(options.workers_max);
+    // The bound is the thread's: on one of the host's it is not ours to set.
+    ferry_status status = ring_.open(options.shards != 0 ? options.workers_max : 0);
     if (status == FERRY_OK) {
         wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (options.shards == 0)

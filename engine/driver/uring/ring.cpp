@@ -62,7 +62,8 @@ ferry_status Ring::open(uint32_t workers_max) noexcept {
     io_uring_free_probe(probe);
     // What the kernel cannot do at once it hands to threads of its own: no more than we may have.
     unsigned workers[2] = {workers_max, workers_max};
-    io_uring_register_iowq_max_workers(&ring_, workers);
+    if (workers_max != 0)
+        io_uring_register_iowq_max_workers(&ring_, workers);
     return FERRY_OK;
 }
 

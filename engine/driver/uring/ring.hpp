@@ -46,6 +46,7 @@ class Ring {
     Ring(const Ring &) = delete;
     Ring &operator=(const Ring &) = delete;
 
+    // workers_max: of the kernel's threads that it may start for this thread, 0 = what is usual.
     // Made disabled: it belongs to the thread that enables it. FERRY_E_UNSUPPORTED when the system has
     // none for us, whatever the reason.
     ferry_status open(uint32_t workers_max) noexcept;
