@@ -430,7 +430,6 @@ WITHOUT(send, FERRY_RING_SEND)
 WITHOUT(open, FERRY_RING_OPEN)
 WITHOUT(read, FERRY_RING_READ)
 WITHOUT(write, FERRY_RING_WRITE)
-WITHOUT(sync, FERRY_RING_SYNC)
 WITHOUT(close, FERRY_RING_CLOSE)
 WITHOUT(load, FERRY_RING_LOAD)
 WITHOUT(anything, ALL_BITS)
@@ -635,7 +634,6 @@ int main(void) {
         ON_EACH_SHARDS(all_works_without_open),
         ON_EACH_SHARDS(all_works_without_read),
         ON_EACH_SHARDS(all_works_without_write),
-        ON_EACH_SHARDS(all_works_without_sync),
         ON_EACH_SHARDS(all_works_without_close),
         ON_EACH_SHARDS(all_works_without_load),
         ON_EACH_SHARDS(all_works_without_anything),

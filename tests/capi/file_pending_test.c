@@ -407,7 +407,6 @@ int main(void) {
         ON_EACH_SHARDS(a_copy_that_has_not_begun_ends_at_once),
     };
     /* About workers: what the ring does waits for none. */
-    fixture_ring_without =
-        FERRY_RING_OPEN | FERRY_RING_READ | FERRY_RING_WRITE | FERRY_RING_SYNC | FERRY_RING_CLOSE;
+    fixture_ring_without = FERRY_RING_OPEN | FERRY_RING_READ | FERRY_RING_WRITE | FERRY_RING_CLOSE;
     return RUN_SUITE(tests);
 }

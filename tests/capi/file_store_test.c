@@ -546,6 +546,6 @@ int main(void) {
         ON_EACH_SHARDS(stores_at_the_same_time_do_not_mix),
         PLAIN(killed_at_any_moment_it_is_whole),
     };
-    fixture_ring_without = FERRY_RING_SYNC | FERRY_RING_CLOSE;
+    fixture_ring_without = FERRY_RING_CLOSE;
     return RUN_SUITE(tests);
 }

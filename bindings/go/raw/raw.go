@@ -169,12 +169,10 @@ const (
 	RingRead = 64
 	// RingWrite: Writing files.
 	RingWrite = 128
-	// RingSync: Syncing files.
-	RingSync = 256
 	// RingClose: Closing files.
-	RingClose = 512
+	RingClose = 256
 	// RingLoad: Whole files as one chain of the kernel's.
-	RingLoad = 1024
+	RingLoad = 512
 	// EngineRunning: Accepts requests.
 	EngineRunning = 0
 	// EngineShuttingDown: Refuses requests, ends those it has.

@@ -58,9 +58,8 @@ enum {
     FERRY_RING_OPEN = 1u << 5,    /**< Opening files. */
     FERRY_RING_READ = 1u << 6,    /**< Reading files. */
     FERRY_RING_WRITE = 1u << 7,   /**< Writing files. */
-    FERRY_RING_SYNC = 1u << 8,    /**< Syncing files. */
-    FERRY_RING_CLOSE = 1u << 9,   /**< Closing files. */
-    FERRY_RING_LOAD = 1u << 10    /**< Whole files as one chain of the kernel's. */
+    FERRY_RING_CLOSE = 1u << 8,   /**< Closing files. */
+    FERRY_RING_LOAD = 1u << 9     /**< Whole files as one chain of the kernel's. */
 };
 
 /** How to make an engine. Every field's 0 is its default. */

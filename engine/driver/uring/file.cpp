@@ -1,7 +1,7 @@
 // Files in the ring: what the kernel can do at once, or without a thread of its own.
 //
 // What it would hand to one goes to our workers, where it can be counted: files that are made or cut when
-// opened, and writes on file systems that can only block.
+// opened, syncs, and writes on file systems that can only block.
 #include "driver/uring/uring_driver.hpp"
 #include "driver/uv/file_calls.hpp"
 #include "driver/uv/status.hpp"
@@ -52,8 +52,6 @@ bool UringDriver::in_ring(const FileCall &call) const noexcept {
         const UvFile &file = uv::own(*call.file);
         return does(FERRY_RING_WRITE) && file.regular && !file.ring_blocks && fits(call);
     }
-    case What::sync:
-        return does(FERRY_RING_SYNC);
     default:
         return false;
     }
@@ -116,12 +114,7 @@ void UringDriver::arm_call(FileCall &call) noexcept {
         io_uring_prep_openat(ring_.next(Tag::file, &call), AT_FDCWD, call.path, flags, mode);
         return;
     }
-    int fd = uv::own(*call.file).fd.load(std::memory_order_relaxed);
-    if (call.what == What::sync)
-        io_uring_prep_fsync(ring_.next(Tag::file, &call), fd,
-                            call.data_only ? IORING_FSYNC_DATASYNC : 0);
-    else
-        arm_transfer(call, fd);
+    arm_transfer(call, uv::own(*call.file).fd.load(std::memory_order_relaxed));
 }
 
 void UringDriver::called(FileCall &call, int result) noexcept {

@@ -301,12 +301,10 @@ pub const FERRY_RING_OPEN: u32 = 32;
 pub const FERRY_RING_READ: u32 = 64;
 /// Writing files.
 pub const FERRY_RING_WRITE: u32 = 128;
-/// Syncing files.
-pub const FERRY_RING_SYNC: u32 = 256;
 /// Closing files.
-pub const FERRY_RING_CLOSE: u32 = 512;
+pub const FERRY_RING_CLOSE: u32 = 256;
 /// Whole files as one chain of the kernel's.
-pub const FERRY_RING_LOAD: u32 = 1024;
+pub const FERRY_RING_LOAD: u32 = 512;
 /// Accepts requests.
 pub const FERRY_ENGINE_RUNNING: u32 = 0;
 /// Refuses requests, ends those it has.
