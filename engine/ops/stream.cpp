@@ -72,11 +72,9 @@ Operation stream_receive(Op *op) {
                 break;
         }
     } while (op->interrupted == 0 && receive.outcome.result == kHandedOver);
-    if (!multishot)
-        co_return last(op, receive);
-    Ending what = last(op, receive);
-    co_await StopReceive(op, hold.socket());
-    co_return what;
+    if (multishot)
+        co_await StopReceive(op, hold.socket());
+    co_return last(op, receive);
 }
 
 // Again and again, until all of it has come. What was received before a failure is the host's.

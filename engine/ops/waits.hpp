@@ -61,7 +61,8 @@ class PrimitiveWait final : public coro::Wait {
 // Until the system has let go of what was received or accepted "again". It cannot be hurried.
 template <auto Member, auto Stop> class StopWait final : public coro::Wait {
   public:
-    StopWait(Op *op, driver::Socket &socket) : Wait(*op), socket_(socket) {}
+    StopWait(Op *op, driver::Socket &socket)
+        : Wait(*op), socket_(socket), outcome_((socket.*Member).outcome) {}
 
     bool await_ready() const noexcept { return false; }
     bool await_suspend(std::coroutine_handle<> frame) noexcept {
@@ -75,11 +76,13 @@ template <auto Member, auto Stop> class StopWait final : public coro::Wait {
         primitive.wait = this;
         return true;
     }
-    void await_resume() const noexcept {}
+    // What came of it before is still to be told.
+    void await_resume() const noexcept { (socket_.*Member).outcome = outcome_; }
     void interrupt() noexcept override {}
 
   private:
     driver::Socket &socket_;
+    const driver::Outcome outcome_;
 };
 
 using driver::Driver;

@@ -14,6 +14,7 @@ void echo_open(struct echo *echo, int argc, char **argv, uint32_t mode,
     echo->message_size = (uint32_t)bench_number(argc, argv, 1, 0);
     echo->copy = argc > 2 && strcmp(argv[2], "copy") == 0;
     echo->lines = argc > 2 && strcmp(argv[2], "lines") == 0;
+    echo->silent = argc > 2 && strcmp(argv[2], "silent") == 0;
     echo->callback = callback;
 
     ferry_address address;
@@ -48,6 +49,9 @@ static void on_listening(struct echo *echo, const ferry_completion *completion) 
 
 static void on_accepted(struct echo *echo, const ferry_completion *completion) {
     bench_check(completion->status, "accept");
+    if (echo->silent) {
+        return;
+    }
     ferry_request *request = next_request(echo);
     if (echo->lines) {
         ferry_prepare_stream_receive_until(request, completion->handle, NULL, FERRY_UNTIL_LEND_MAX,

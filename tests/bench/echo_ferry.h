@@ -19,6 +19,7 @@ struct echo {
     uint32_t message_size; /**< Each message gets its own send; 0 = one send for each receive. */
     bool copy;             /**< Send with FERRY_COPY and release at once. */
     bool lines;            /**< Receive line by line. */
+    bool silent;           /**< Do not even receive: what does a connection cost alone? */
     ferry_completion_fn callback; /**< Of every request; NULL unless the queue is inline. */
     uint32_t count;
     uint32_t releases;
@@ -26,7 +27,7 @@ struct echo {
     ferry_buffer release[ECHO_BATCH_MAX]; /**< Copied from once the batch is submitted. */
 };
 
-/** Arguments "[message bytes] [copy|lines]"; engine, queue, and a listener that prints "port N". */
+/** Arguments "[message bytes] [copy|lines|silent]"; engine, queue, and a listener that prints "port N". */
 void echo_open(struct echo *echo, int argc, char **argv, uint32_t mode,
                ferry_completion_fn callback);
 

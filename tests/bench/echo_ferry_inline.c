@@ -2,7 +2,7 @@
  * @file
  * Echo server on Ferry, host-driven with an inline queue: completions are callbacks.
  *
- *     echo_ferry_inline [message bytes] [copy|lines]
+ *     echo_ferry_inline [message bytes] [copy|lines|silent]
  */
 #include "echo_ferry.h"
 #include "engine_support.h"

@@ -2,7 +2,7 @@
  * @file
  * Echo server on Ferry, host-driven with a queue: run, reap many, submit the answers in one batch.
  *
- *     echo_ferry_queue [message bytes] [copy]
+ *     echo_ferry_queue [message bytes] [copy|lines|silent]
  */
 #include "echo_ferry.h"
 #include "engine_support.h"

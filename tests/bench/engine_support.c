@@ -2,6 +2,24 @@
 
 #include "support.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+// The driver that the benchmark is to use, "uv" or "uring"; what Ferry chooses if there is none.
+static uint32_t wanted_driver(void) {
+    const char *name = getenv("FERRY_BENCH_DRIVER");
+    if (name == NULL || strcmp(name, "") == 0) {
+        return FERRY_DRIVER_AUTO;
+    }
+    if (strcmp(name, "uv") == 0) {
+        return FERRY_DRIVER_UV;
+    }
+    if (strcmp(name, "uring") == 0) {
+        return FERRY_DRIVER_URING;
+    }
+    bench_die("FERRY_BENCH_DRIVER is uv or uring, not %s", name);
+}
+
 void bench_check(ferry_status status, const char *what) {
     if (status != FERRY_OK) {
         bench_die("%s: %s", what, ferry_status_name(status));
@@ -14,8 +32,13 @@ ferry_engine *bench_engine(uint32_t shards, uint32_t ops_max) {
 
 ferry_engine *bench_engine_with(ferry_engine_options options) {
     options.struct_size = sizeof(options);
+    options.driver = wanted_driver();
     ferry_engine *engine = NULL;
-    bench_check(ferry_engine_create(&options, &engine), "engine_create");
+    ferry_status status = ferry_engine_create(&options, &engine);
+    if (status == FERRY_E_UNSUPPORTED && options.driver == FERRY_DRIVER_URING) {
+        bench_skip("this Ferry has no io_uring driver, or the kernel allows none");
+    }
+    bench_check(status, "engine_create");
     if (options.shards == 0) {
         bench_run(engine, 0);
     }

@@ -13,7 +13,7 @@ void bench_check(ferry_status status, const char *what);
 /** An engine; shards = 0 is driven by the host and bound to the calling thread. 0 ops = default. */
 ferry_engine *bench_engine(uint32_t shards, uint32_t ops_max);
 
-/** The same with options; struct_size is filled in here. */
+/** The same with options; struct_size and driver (FERRY_BENCH_DRIVER) are filled in here. */
 ferry_engine *bench_engine_with(ferry_engine_options options);
 
 /** A queue; capacity 0 = default. */

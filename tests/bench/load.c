@@ -4,10 +4,10 @@
  * echo and sends the next (a closed loop).
  *
  *     load -p PORT [-c conns] [-s bytes] [-d depth] [-t seconds | -n messages] [-w warm seconds]
- *          [-P server's pid] [-l]
+ *          [-P server's pid] [-l] [-W]
  *
  * prints {"messages":..,"elapsed_ns":..,"cpu_ns":..}; cpu_ns is the server's, over the same window. With -l
- * each message is a line.
+ * each message is a line. With -W it says "connected" first and waits for a line on stdin.
  *
  *     load -p PORT -H [-c conns] [-s bytes]
  *
@@ -57,6 +57,7 @@ static struct {
     int server;
     bool hold;
     bool lines;
+    bool wait;
 } options = {.connections = 64, .size = 64, .depth = 1, .seconds = 1, .warm_seconds = 0.2};
 
 static int epoll_fd;
@@ -67,7 +68,7 @@ static uint32_t batch_bytes;
 static bool checking = true;
 
 static void parse(int argc, char **argv) {
-    for (int option; (option = getopt(argc, argv, "p:c:s:d:t:n:w:P:Hl")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "p:c:s:d:t:n:w:P:HlW")) != -1;) {
         switch (option) {
         case 'p':
             options.port = (uint16_t)atoi(optarg);
@@ -98,6 +99,9 @@ static void parse(int argc, char **argv) {
             break;
         case 'l':
             options.lines = true;
+            break;
+        case 'W':
+            options.wait = true;
             break;
         default:
             bench_die("unknown option");
@@ -262,7 +266,6 @@ static void stay_silent(struct connection *connection) {
 }
 
 static void hold(void) {
-    say_and_wait("connected");
     uint32_t spoken = 0;
     for (uint32_t begun = 0; spoken < options.connections;) {
         while (begun < options.connections && begun - spoken < SPEAKERS_AT_ONCE) {
@@ -278,6 +281,9 @@ int main(int argc, char **argv) {
     parse(argc, argv);
     make_payload();
     open_all();
+    if (options.hold || options.wait) {
+        say_and_wait("connected");
+    }
     if (options.hold) {
         hold();
     } else {

@@ -1,78 +1,52 @@
-"""Ferry from C against libuv, and against whoever does the job by hand."""
+"""Parts of Ferry from C against libuv, and against whoever does the job by hand."""
 
+import contextlib
+import json
 import os
-import resource
 import statistics
-import subprocess
 import tempfile
-import time
 
-from harness import (FILES, PEER, Failure, echo, end, file_directory, per_second, read_line)
-
-IDLE_CONNECTIONS = 10000
-
-# TCP echo
+from harness import FILES, PEER, echo, end, file_directory, per_second, read_line
 
 
-def bench_echo(runner, name, load_arguments, message, target_inline, target_queue):
-    servers = {
-        PEER: ("echo_libuv", [message]),
-        "inline, lent": ("echo_ferry_inline", [message]),
-        "inline, copied": ("echo_ferry_inline", [message, "copy"]),
-        "queue, lent": ("echo_ferry_queue", [message]),
-        "queue, copied": ("echo_ferry_queue", [message, "copy"]),
-    }
-    if message != 0:
-        servers["libuv, a write each"] = ("echo_libuv", [message, "each"])
-    samples = runner.interleave({
-        variant: lambda program=program, arguments=arguments:
-            echo(runner, program, arguments, load_arguments)
-        for variant, (program, arguments) in servers.items()})
-
-    def cpu_us(sample):
-        return sample["cpu_ns"] / sample["messages"] / 1e3
-
-    def rate(variant):
-        return statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples[variant])
-
-    for drive, target in (("inline", target_inline), ("queue", target_queue)):
-        rows = [runner.add(name, f"{drive}, {way}", samples, cpu_us, "us CPU/message",
-                           notes=f"{rate(f'{drive}, {way}'):.0f} / {rate(PEER):.0f} thousand/s")
-                for way in ("lent", "copied")]
-        # A host takes the better of the two ways to send: the target holds for that one.
-        if target is not None:
-            best = min(rows, key=lambda row: row["ratio"])
-            best.update({"target": target, "met": Target(target).met(best["ferry"], best["ratio"])})
-    if message != 0:
-        runner.add(name, "libuv, a write each", samples, cpu_us, "us CPU/message",
-                   notes="not Ferry: libuv without gathering")
-
-
-def bench_echo_64(runner):
-    bench_echo(runner, "echo 64 B x 64", ["-c", 64], 0, "ratio <= 1.03", "ratio <= 1.08")
-
-
-def bench_echo_1000(runner):
-    bench_echo(runner, "echo 64 B x 1000", ["-c", 1000], 0, "ratio <= 1.03", "ratio <= 1.08")
-
-
-def bench_echo_16k(runner):
-    bench_echo(runner, "echo 16 KiB x 64", ["-c", 64, "-s", 16384], 0, None, None)
+def echo_on_two_cores(runner, shards):
+    """One server with two shards, or two with one each. Each of two cores has two generators, so
+    that either way half of the messages cross."""
+    seconds = 0.5 if runner.quick else 1.5
+    cores = (runner.server_core, runner.load_core)
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for core in cores[:2 // shards]:
+            server = runner.start(None if shards == 2 else core, "echo_ferry_shards", shards)
+            stack.callback(end, server)
+            servers.append((server.pid, int(read_line(server, "echo_ferry_shards").split()[1])))
+        loads = []
+        for i in range(4):
+            pid, port = servers[i % len(servers)]
+            loads.append(runner.start(cores[i // 2], "load", "-p", port, "-P", pid, "-c", 64,
+                                      "-t", seconds, "-w", 0.2))
+            stack.callback(end, loads[-1])
+        samples = [json.loads(load.communicate(timeout=60)[0]) for load in loads]
+    return {"messages": sum(sample["messages"] for sample in samples),
+            "cpu_ns": sum(sample["cpu_ns"] for sample in samples[:len(servers)]),
+            "elapsed_ns": samples[0]["elapsed_ns"]}
 
 
 def bench_shards(runner):
-    """CPU of the server's process only: the generator, who shares a core with a shard, is left out."""
-    samples = runner.interleave({
-        f"{shards} shards": lambda shards=shards:
-            echo(runner, "echo_ferry_shards", [shards], ["-c", 256])
-        for shards in (1, 2)})
-
+    """CPU of the servers only: the generators, who share the cores with them, are left out."""
     def cpu_us(sample):
         return sample["cpu_ns"] / sample["messages"] / 1e3
 
+    samples = runner.interleave({
+        "2 shards": lambda: echo_on_two_cores(runner, 2),
+        "2 programs": lambda: echo_on_two_cores(runner, 1),
+        "1 shard": lambda: echo(runner, "echo_ferry_shards", [1], ["-c", 256])})
     rate = statistics.median(s["messages"] / s["elapsed_ns"] * 1e6 for s in samples["2 shards"])
-    runner.add("echo 64 B x 256", "2 shards", samples, cpu_us, "us CPU/message", "ratio <= 1.1",
-               peer="1 shards", notes=f"peer: one shard; {rate:.0f} thousand/s, all on two cores")
+    runner.add("echo 64 B x 256", "2 shards", samples, cpu_us, "us CPU/message", "ratio <= 1.05",
+               peer="2 programs",
+               notes=f"peer: a shard each, on the same cores; {rate:.0f} thousand/s")
+    runner.add("echo 64 B x 256", "2 shards", samples, cpu_us, "us CPU/message", peer="1 shard",
+               notes="peer: on a core of its own; here each shares one with generators")
 
     count = 1000000 if runner.quick else 4000000
     samples = runner.interleave({
@@ -80,35 +54,10 @@ def bench_shards(runner):
         for tokens in (64, 512)})
     for tokens in (64, 512):
         wakeups = statistics.median(s["wakeups"] / s["count"] for s in samples[tokens])
-        runner.add("shard to shard", f"{tokens} under way", {f"{tokens} under way": samples[tokens]},
+        name = f"{tokens} under way"
+        runner.add("shard to shard", name, {name: samples[tokens]},
                    lambda sample: sample["cpu_ns"] / sample["count"], "ns CPU/message", peer=None,
                    notes=f"wake-ups per message: {wakeups:.4f}")
-
-
-def bench_pipeline(runner):
-    bench_echo(runner, "pipelined 16 x 64 B", ["-c", 64, "-d", 16], 64, "ratio <= 1.1",
-               "ratio <= 1.1")
-
-
-# Everything else
-
-
-def bench_files(runner):
-    passes = 5 if runner.quick else 20
-    with file_directory() as directory:
-        samples = runner.interleave({
-            variant: lambda program=program:
-                runner.measure(None, program, directory, FILES, passes)
-            for variant, program in ((PEER, "files_libuv"), ("FILE_LOAD", "files_ferry"),
-                                     ("blocking", "files_blocking"))})
-
-    def cpu_us(sample):
-        return sample["cpu_ns"] / sample["count"] / 1e3
-
-    blocking = statistics.median(map(per_second, samples["blocking"]))
-    runner.add("whole 4 KiB files", "FILE_LOAD", samples, per_second, "thousand/s", "ratio >= 2.5",
-               notes=f"a blocking loop: {blocking:.0f}")
-    runner.add("whole 4 KiB files", "FILE_LOAD", samples, cpu_us, "us CPU/file")
 
 
 def bench_lines(runner):
@@ -256,68 +205,6 @@ def bench_timers(runner):
                    notes=parts)
 
 
-def resident_bytes(pid):
-    # Not statm: its counters are summed up lazily and may be off by some hundred KiB.
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-    raise Failure("no Rss")
-
-
-def count_descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def wait_for_descriptors(pid, count):
-    give_up = time.monotonic() + 10
-    while count_descriptors(pid) != count:
-        if time.monotonic() > give_up:
-            raise Failure(f"the server has {count_descriptors(pid)} descriptors, not {count}")
-        time.sleep(0.02)
-    time.sleep(0.1)
-
-
-def idle(runner, program, connections):
-    with runner.server(program) as (pid, port):
-        own = count_descriptors(pid)
-        # Whatever the first connections cost once is no cost of each.
-        runner.measure(runner.load_core, "load", "-p", port, "-c", 8, "-n", 1000)
-        wait_for_descriptors(pid, own)
-        before = resident_bytes(pid)
-        load = runner.start(runner.load_core, "load", "-p", port, "-H", "-c", connections,
-                            stdin=subprocess.PIPE)
-        sample = {}
-        try:
-            for word in ("connected", "spoken"):
-                if read_line(load, "load") != word:
-                    raise Failure("load lost its way")
-                wait_for_descriptors(pid, own + connections)
-                sample[word] = (resident_bytes(pid) - before) / connections
-                load.stdin.write("\n")
-                load.stdin.flush()
-            load.wait(30)
-        except subprocess.TimeoutExpired:
-            raise Failure("load hung") from None
-        finally:
-            end(load)
-        return sample
-
-
-def bench_idle(runner):
-    # The programs raise their soft limit to the hard one; some descriptors are the program's own.
-    connections = min(IDLE_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
-    samples = runner.interleave({
-        PEER: lambda: idle(runner, "echo_libuv", connections),
-        "inline": lambda: idle(runner, "echo_ferry_inline", connections),
-        "queue": lambda: idle(runner, "echo_ferry_queue", connections),
-    }, rounds=1 if runner.quick else min(3, runner.rounds))
-    for variant in ("inline", "queue"):
-        for word, note in (("connected", "never spoken"), ("spoken", "each spoken once")):
-            runner.add(f"idle x {connections}", variant, samples, lambda sample: sample[word],
-                       "bytes each", "value <= 768", notes=note)
-
-
 # Frames: how far a budget of 2 ms is overrun with 10,000 things ready at once
 
 
@@ -385,13 +272,9 @@ def bench_frames(runner):
             runner.add(f"frame, {kind}", variant, figures, lambda us: us, "us over, p99.9", target,
                        peer=PEER if PEER in figures else None, notes=note)
 
+
 BENCHES = {
-    "echo-64": bench_echo_64,
-    "echo-1000": bench_echo_1000,
-    "echo-16k": bench_echo_16k,
-    "pipeline": bench_pipeline,
     "shards": bench_shards,
-    "files": bench_files,
     "chain": bench_chain,
     "copy": bench_copy,
     "lines": bench_lines,
@@ -400,6 +283,5 @@ BENCHES = {
     "cross": bench_cross,
     "channel": bench_channel,
     "timers": bench_timers,
-    "idle": bench_idle,
     "frames": bench_frames,
 }

@@ -1,13 +1,18 @@
 #include "support.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +33,28 @@ void bench_die(const char *format, ...) {
     va_end(arguments);
     fputc('\n', stderr);
     exit(1);
+}
+
+void bench_skip(const char *reason) {
+    fprintf(stderr, "%s\n", reason);
+    exit(77);
+}
+
+int bench_listen(bool nonblocking) {
+    int type = SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0);
+    int fd = socket(AF_INET, type, 0);
+    int one = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    // Linux hands TCP_NODELAY on to what is accepted.
+    if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0 ||
+        bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 4096) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        bench_die("listen: %s", strerror(errno));
+    }
+    printf("port %u\n", ntohs(address.sin_port));
+    fflush(stdout);
+    return fd;
 }
 
 uint64_t bench_number(int argc, char **argv, int index, uint64_t fallback) {

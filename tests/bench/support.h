@@ -46,6 +46,15 @@ uint32_t *bench_order(uint32_t count);
 /** Delays of standing timers in ms, between a minute and an hour; the same in every program. */
 uint64_t *bench_delays_ms(uint32_t count);
 
+/** End the program: it cannot run here, for the reason that is printed; the runner leaves it out. */
+__attribute__((noreturn)) void bench_skip(const char *reason);
+
+/**
+ * A listening socket on a loopback port of the system's choice, which is printed as "port N". What
+ * is accepted from it does not delay small segments.
+ */
+int bench_listen(bool nonblocking);
+
 /** malloc that does not fail. */
 void *bench_allocate(size_t size);
 

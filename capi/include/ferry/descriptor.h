@@ -21,7 +21,8 @@ enum {
 /**
  * Describe making a handle of a descriptor. From success on it is the engine's: it is made
  * non-blocking (sockets) and close-on-exec, and closed with the handle. On failure
- * it stays the host's.
+ * it stays the host's. A listener may have FERRY_SPREAD in the request's flags; anything else with it
+ * is FERRY_E_INVALID at submit.
  *
  * @param[out] request     Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  descriptor  The system's number; negative is FERRY_E_INVALID at submit. @consumed

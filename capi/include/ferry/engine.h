@@ -37,7 +37,7 @@ enum {
     FERRY_ENGINE_ANY_THREAD = 1u << 0
 };
 
-/** Values of @ref ferry_engine_options.driver: what is below the engine. */
+/** What is below the engine: values of @ref ferry_engine_options.driver */
 enum {
     FERRY_DRIVER_AUTO = 0, /**< io_uring where it works, libuv otherwise and for the rest. */
     FERRY_DRIVER_UV = 1,   /**< libuv and worker threads only. */

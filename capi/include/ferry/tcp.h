@@ -13,7 +13,8 @@ extern "C" {
 
 /**
  * Describe opening a listener. The address is reused after a restart (SO_REUSEADDR); set
- * FERRY_REUSE_PORT in the request's flags to share it between sockets.
+ * FERRY_REUSE_PORT in the request's flags to share it between sockets, FERRY_SPREAD to have its
+ * connections on all shards by turns.
  *
  * @param[out] request  Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  address  Local address; port 0 = the system chooses. NULL makes the request
@@ -31,7 +32,8 @@ FERRY_API void ferry_prepare_tcp_listen(ferry_request *request, const ferry_addr
  * stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one. Out of
  * descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status,
  * waits, and goes on when there is room; a single one ends with that status. One accept at a time
- * may be pending on a listener (FERRY_E_BUSY).
+ * may be pending on a listener (FERRY_E_BUSY). Of a listener with FERRY_SPREAD each connection lives
+ * on the shard whose turn it is; a shard without a free handle is passed over.
  *
  * @param[out] request   Record to fill; every byte is written. NULL is ignored. @borrowed
  * @param[in]  listener  From @ref ferry_prepare_tcp_listen.

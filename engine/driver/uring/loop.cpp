@@ -124,6 +124,7 @@ void UringDriver::poll(uint64_t until_ns) noexcept {
         UvDriver::poll(until_ns);
         return;
     }
+    ring_.hurry(environment_.host.limited());
     if (jobs_late_ && !finish_jobs())
         return;
     if (has_deferred()) {
@@ -179,6 +180,12 @@ void UringDriver::wait_as_host(uint64_t wait_ns) noexcept {
                      static_cast<long>(wait_ns % 1000000000u)};
     pollfd wanted = {.fd = host_fd_, .events = POLLIN, .revents = 0};
     ppoll(&wanted, 1, wait_ns == UINT64_MAX ? nullptr : &time, nullptr);
+}
+
+// The kernel hands out a few answers at a time. Who gave a budget wants it used.
+bool UringDriver::more() const noexcept {
+    return UvDriver::more() || left_over_ ||
+           (environment_.host.limited() && ring_.is_open() && ring_.has_work());
 }
 
 uint64_t UringDriver::step_ns() const noexcept {

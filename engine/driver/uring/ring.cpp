@@ -81,6 +81,8 @@ void Ring::close() noexcept {
 // ---- entries ------------------------------------------------------------------------------------
 
 io_uring_sqe *Ring::next(Tag tag, void *subject) noexcept {
+    if (unsent() >= most_)
+        submit();
     io_uring_sqe *entry;
     while ((entry = io_uring_get_sqe(&ring_)) == nullptr)
         submit();
@@ -100,14 +102,14 @@ void Ring::change_timeout(Tag tag, __kernel_timespec *when) noexcept {
 }
 
 io_uring_sqe *Ring::next_of(unsigned count, Tag tag, void *subject) noexcept {
-    if (io_uring_sq_space_left(&ring_) < count)
+    if (io_uring_sq_space_left(&ring_) < count || unsent() + count > most_)
         submit();
     return next(tag, subject);
 }
 
 io_uring_sqe *Ring::next(Tag tag, void *subject, size_t size, void **memory) noexcept {
     size = (size + 15) & ~size_t{15};
-    if (kScratch - scratch_used_ < size || io_uring_sq_space_left(&ring_) == 0)
+    if (kScratch - scratch_used_ < size || io_uring_sq_space_left(&ring_) == 0 || unsent() >= most_)
         submit();
     *memory = scratch_ + scratch_used_;
     scratch_used_ += size;
@@ -132,8 +134,7 @@ void Ring::wait(uint64_t wait_ns) noexcept {
 
 void Ring::glance() noexcept {
     enable();
-    unsigned work = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-    if (io_uring_sq_ready(&ring_) == 0 && (IO_URING_READ_ONCE(*ring_.sq.kflags) & work) == 0)
+    if (unsent() == 0 && !has_work())
         return;
     io_uring_submit_and_get_events(&ring_);
     scratch_used_ = 0;

@@ -64,6 +64,9 @@ class Ring {
     }
     bool register_eventfd(int fd) noexcept { return io_uring_register_eventfd(&ring_, fd) == 0; }
 
+    // What is handed over is done at once where it can be: while somebody looks at the clock, in small portions.
+    void hurry(bool yes) noexcept { most_ = yes ? kPortion : UINT32_MAX; }
+
     io_uring_sqe *next(Tag tag, void *subject) noexcept;
     // One that has ended meanwhile is not found, and a later one with the same mark stands behind this.
     void cancel(Tag tag, void *subject) noexcept;
@@ -83,10 +86,17 @@ class Ring {
     unsigned unsent() const noexcept { return io_uring_sq_ready(&ring_); }
     unsigned ready() const noexcept { return io_uring_cq_ready(&ring_); }
     bool take(Answer *answer) noexcept;
+    // The kernel has something to do for us, or to say.
+    bool has_work() const noexcept {
+        unsigned work = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+        return (IO_URING_READ_ONCE(*ring_.sq.kflags) & work) != 0;
+    }
 
     static constexpr size_t kScratch = 65536;
 
   private:
+    static constexpr unsigned kPortion = 4;
+
     bool set_up(unsigned flags) noexcept;
 
     io_uring ring_;
@@ -96,6 +106,7 @@ class Ring {
     uint64_t known_ = 0;
     char *scratch_ = nullptr;
     size_t scratch_used_ = 0;
+    unsigned most_ = UINT32_MAX; // Entries in one submission.
 };
 
 } // namespace ferry::driver::uring

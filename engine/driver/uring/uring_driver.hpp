@@ -46,7 +46,7 @@ class UringDriver final : public uv::UvDriver {
     void dispose() noexcept override;
     ferry_status begin() noexcept override;
     void poll(uint64_t until_ns) noexcept override;
-    bool more() const noexcept override { return UvDriver::more() || left_over_; }
+    bool more() const noexcept override;
     uint64_t step_ns() const noexcept override;
     void flush() noexcept override;
     void wake() noexcept override;

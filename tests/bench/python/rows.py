@@ -1,20 +1,12 @@
 """Python on Ferry against asyncio's own, for ../run.py."""
 import os
 import statistics
-import subprocess
 import sys
 
 import harness
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 FILES = 20000
-
-
-def works(python, module):
-    program = f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"
-    return subprocess.run([python, "-c", program],
-                          stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 class Python:
@@ -22,11 +14,10 @@ class Python:
 
     def __init__(self, runner):
         self.runner = runner
-        candidates = [sys.executable, "/usr/bin/python3"]
-        self.uvloop = next((python for python in candidates if works(python, "uvloop")), None)
+        self.uvloop = harness.python_with("uvloop")
         self.program = self.uvloop or sys.executable
         os.environ.update({"FERRY_LIBRARY": runner.library,
-                           "PYTHONPATH": os.path.join(ROOT, "bindings", "python"),
+                           "PYTHONPATH": os.path.join(harness.ROOT, "bindings", "python"),
                            "PYTHONDONTWRITEBYTECODE": "1"})
 
     def measure(self, core, name, *arguments):

@@ -1,63 +1,15 @@
 """Rust on Ferry beside tokio, and beside threads that block."""
 
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 
-from harness import (Failure, Skip, cpu_us_per_message, echo, file_directory, message_rate,
-                     per_second)
+from harness import (calls_per_message, cpu_us_per_message, echo, file_directory, message_rate,
+                     per_second, rust_programs)
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 FILES = 20000
 
 
-def rust_programs(runner):
-    """Build the Rust programs: (their folder, whether tokio's are among them), or why not."""
-    if not shutil.which("cargo"):
-        return None, "there is no cargo"
-    cargo = os.path.join(ROOT, "bindings", "rust", "cargo.py")
-    library = os.path.join(os.path.abspath(runner.build_dir), "capi")
-    folder = os.path.join(os.path.abspath(runner.build_dir), "bench-rust")
-    os.environ.update({"FERRY_LIB_DIR": library, "LD_LIBRARY_PATH": library})
-    built = subprocess.run(
-        [sys.executable, "-B", cargo, HERE, folder, "--with",
-         os.path.join(ROOT, "bindings", "rust"), "--use-tokio", "tokio", "--", "cargo", "build",
-         "--offline", "--release"], check=False, capture_output=True, text=True)
-    if built.returncode != 0:
-        raise Failure(f"cargo: {built.stderr[-2000:]}")
-    return os.path.join(folder, "target", "release"), None
-
-
-def crossings(runner, program, arguments, messages=100000):
-    """System calls for each message, as strace counts them: told when a target is missed."""
-    if not shutil.which("strace"):
-        return "no strace to count system calls with"
-    with tempfile.NamedTemporaryFile("r", prefix="ferry-bench-") as told:
-        with runner.server(shutil.which("strace"), "-D", "-f", "-c", "-o", told.name,
-                           program, *arguments) as (_, port):
-            runner.measure(runner.load_core, "load", "-p", port, "-n", messages // 10)
-        # With -D it is the server that is ended, and strace writes down what it saw after that.
-        for _ in range(50):
-            if os.path.getsize(told.name) > 0:
-                break
-            time.sleep(0.1)
-        calls = {}
-        for line in told.read().splitlines():
-            words = line.split()
-            if len(words) >= 5 and words[3].isdigit():
-                calls[words[-1]] = int(words[3]) * 10 / messages
-    return ", ".join(f"{name} {count:.2f}" for name, count in calls.items() if count > 0.005)
-
-
 def bench_rust(runner):
-    folder, missing = rust_programs(runner)
-    if missing:
-        print(f"  rust: skipped: {missing}", flush=True)
-        return
+    folder = rust_programs(runner.build_dir)
     bench_rust_reap(runner, folder)
     has_tokio = os.path.exists(os.path.join(folder, "echo_tokio"))
     if not has_tokio:
@@ -94,9 +46,8 @@ def bench_rust_echo(runner, folder):
                    peer="tokio", notes="peer: tokio, current_thread")
         if target is not None and not row["met"]:
             for name, words in (("echo_ferry", ["lent"]), ("echo_tokio", [])):
-                calls = crossings(runner, os.path.join(folder, name), words)
+                calls = calls_per_message(runner, os.path.join(folder, name), words, ["-c", 64])
                 print(f"  {name}, system calls for each message: {calls}", flush=True)
-
 
 
 def bench_rust_files(runner, folder, has_tokio):

@@ -1099,7 +1099,7 @@ extern "C" {
         delay_ns: u64,
         delay_max_ns: u64,
     );
-    /// Describe making a handle of a descriptor. From success on it is the engine's: it is made non-blocking (sockets) and close-on-exec, and closed with the handle. On failure it stays the host's.
+    /// Describe making a handle of a descriptor. From success on it is the engine's: it is made non-blocking (sockets) and close-on-exec, and closed with the handle. On failure it stays the host's. A listener may have FERRY_SPREAD in the request's flags; anything else with it is FERRY_E_INVALID at submit.
     ///
     /// Completes: handle = the new handle. Errors: FERRY_E_WRONG_KIND (it is something else), FERRY_E_INVALID (not open), FERRY_E_NO_HANDLES, FERRY_E_NO_MEMORY, FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_SHUTDOWN (all of these: it is still the host's).
     ///
@@ -1494,7 +1494,7 @@ extern "C" {
     ///
     /// Threads: any
     pub fn ferry_prepare_stream_shutdown(request: *mut ferry_request, stream: ferry_handle);
-    /// Describe opening a listener. The address is reused after a restart (SO_REUSEADDR); set FERRY_REUSE_PORT in the request's flags to share it between sockets.
+    /// Describe opening a listener. The address is reused after a restart (SO_REUSEADDR); set FERRY_REUSE_PORT in the request's flags to share it between sockets, FERRY_SPREAD to have its connections on all shards by turns.
     ///
     /// Completes: handle = the listener, result = its port. Errors: FERRY_E_ADDRESS_IN_USE, FERRY_E_ADDRESS_NOT_AVAILABLE, FERRY_E_ACCESS, FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES.
     ///
@@ -1504,7 +1504,7 @@ extern "C" {
         address: *const ferry_address,
         backlog: u32,
     );
-    /// Describe accepting connections, multishot: each comes as a completion with FERRY_MORE and a new stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one. Out of descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status, waits, and goes on when there is room; a single one ends with that status. One accept at a time may be pending on a listener (FERRY_E_BUSY).
+    /// Describe accepting connections, multishot: each comes as a completion with FERRY_MORE and a new stream handle. Clear FERRY_MULTISHOT in the request's flags to accept a single one. Out of descriptors or handles a multishot accept sends one completion with FERRY_MORE and that status, waits, and goes on when there is room; a single one ends with that status. One accept at a time may be pending on a listener (FERRY_E_BUSY). Of a listener with FERRY_SPREAD each connection lives on the shard whose turn it is; a shard without a free handle is passed over.
     ///
     /// Completes: handle = the new stream (close it; unreaped ones are closed at shutdown). The final completion of a multishot accept names the listener. Errors: FERRY_E_BAD_HANDLE, FERRY_E_STALE, FERRY_E_WRONG_KIND, FERRY_E_BUSY, FERRY_E_CLOSED, FERRY_E_CANCELED, FERRY_E_TIMED_OUT, FERRY_E_NO_DESCRIPTORS, FERRY_E_NO_HANDLES and FERRY_E_NO_MEMORY (multishot: with FERRY_MORE).
     ///
