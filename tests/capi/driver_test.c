@@ -23,7 +23,7 @@ enum {
     BIG = 300 * 1024,
     ENGINES = 100,
     ROOM_ENOUGH = 40,
-    BITS = 11,
+    BITS = 10,
     NOBODY = 65534,
 };
 

@@ -96,7 +96,8 @@ function Engine.new(options)
     end
     raw.driver = assert(K["DRIVER_" .. (options.driver or "auto"):upper()], "no such driver")
     for _, name in ipairs(options.ring_without or {}) do
-        raw.ring_without = bor(raw.ring_without, assert(K["RING_" .. name:upper()], name))
+        local part = assert(K["RING_" .. name:upper()], "no such part of a ring")
+        raw.ring_without = bor(raw.ring_without, part)
     end
     local out = ffi.new("ferry_engine *[1]")
     check(C.ferry_engine_create(raw, out), "ferry_engine_create")
