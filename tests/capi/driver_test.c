@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 enum {
     BIG = 300 * 1024,
+    SOME = 30 * 1000,
     ENGINES = 100,
     ROOM_ENOUGH = 40,
     BITS = 10,
@@ -242,6 +244,30 @@ static void sends_pieces(fixture *f, ferry_handle from, ferry_handle to, char *p
     assert_true(pattern_matches(memory, BIG, 0));
 }
 
+/* The reader takes its time: the send goes on whenever there is room again. */
+static void sends_to_the_slow(fixture *f) {
+    enum { SLOW = 8 * 1024 * 1024, SIP = 64 * 1024 };
+    int peer;
+    ferry_handle stream = fixture_narrow_stream(f, &peer);
+    unsigned char *pattern = fixture_memory(f, SLOW);
+    unsigned char *sip = fixture_memory(f, SIP);
+    pattern_fill(pattern, SLOW, 0);
+    ferry_op sent = start_send(f, stream, pattern, SLOW, 0);
+    fixture_linger(f, MS);
+    assert_false(fixture_has(f, sent));
+    for (size_t position = 0; position < SLOW; position += SIP) {
+        for (size_t got = 0; got < SIP;) {
+            fixture_until_readable(f, peer);
+            ssize_t some = recv(peer, sip + got, SIP - got, 0);
+            REQUIRE(some > 0);
+            got += (size_t)some;
+        }
+        assert_true(pattern_matches(sip, SIP, position));
+    }
+    assert_int_equal(fixture_final(f, sent).result, SLOW);
+    fixture_close_handle(f, stream);
+}
+
 /* Everything on one connection stays in order, and its end is told. */
 static void streams_work(fixture *f, uint32_t accept_flags) {
     ferry_handle client, server;
@@ -362,6 +388,36 @@ static void files_work(fixture *f) {
     assert_int_equal(path_stat(f, path, false).size, 3);
 }
 
+/* What is copied keeps its place among sends. */
+static void copies_work(fixture *f) {
+    int peer;
+    ferry_handle stream = fixture_stream(f, &peer);
+    char *path = fixture_file(f, "copied", SOME);
+    ferry_handle file;
+    ferry_request request;
+    do { /* Until it is on the stream's shard. */
+        file = file_open(f, path, FERRY_OPEN_READ);
+        ferry_prepare_handle_copy(&request, file, stream, 0, 0, 0);
+    } while (fixture_fate(f, &request) == FERRY_E_WRONG_SHARD);
+    ferry_op before = start_send(f, stream, "<", 1, FERRY_COPY);
+    ferry_prepare_handle_copy(&request, file, stream, SOME, 0, 0);
+    ferry_op copy = fixture_submit(f, &request);
+    ferry_op behind = start_send(f, stream, ">", 1, FERRY_COPY);
+    char *got = fixture_memory(f, SOME + 2);
+    for (size_t size = 0; size < SOME + 2;) {
+        fixture_until_readable(f, peer);
+        ssize_t some = recv(peer, got + size, SOME + 2 - size, 0);
+        REQUIRE(some > 0);
+        size += (size_t)some;
+    }
+    assert_int_equal(fixture_final(f, before).result, 1);
+    assert_int_equal(fixture_final(f, copy).result, SOME);
+    assert_int_equal(fixture_final(f, behind).result, 1);
+    assert_int_equal(got[0], '<');
+    assert_true(pattern_matches(got + 1, SOME, 0));
+    assert_int_equal(got[SOME + 1], '>');
+}
+
 static void files_say_what_is_wrong(fixture *f) {
     ferry_completion done = file_try_open(f, fixture_path(f, "none"), FERRY_OPEN_READ, 0);
     file_expect(&done, FERRY_E_NOT_FOUND, ENOENT, 0);
@@ -393,6 +449,13 @@ static void loads_work(fixture *f) {
     file_expect(&none, FERRY_E_NOT_FOUND, ENOENT, 0);
     ferry_prepare_file_load(&request, "/", 0);
     assert_status(fixture_do(f, &request).status, FERRY_E_IS_DIRECTORY);
+    /* Its size is said to be 0. */
+    ferry_prepare_file_load(&request, "/proc/self/mountinfo", 0);
+    ferry_completion told = fixture_do(f, &request);
+    assert_status(told.status, FERRY_OK);
+    assert_true(told.result > 0);
+    assert_int_equal(((const char *)told.data)[told.result - 1], '\n');
+    fixture_release(f, &told);
 }
 
 static void all_works_without(void **state, uint64_t bits) {
@@ -406,9 +469,11 @@ static void all_works_without(void **state, uint64_t bits) {
     assert_int_equal(info.ring & bits, 0);
     streams_work(f, 0);
     streams_work(f, FERRY_MULTISHOT);
+    sends_to_the_slow(f);
     streams_say_what_is_wrong(f);
     waits_end(f);
     files_work(f);
+    copies_work(f);
     files_say_what_is_wrong(f);
     loads_work(f);
     assert_int_equal(fixture_info(f).ring, info.ring);
