@@ -59,9 +59,10 @@ struct Place {
 };
 
 #define FERRY_RECORD(record) {#record, {}, 0, sizeof(record)},
-// NOLINTNEXTLINE(bugprone-macro-parentheses): a field cannot stand in them.
+// NOLINTBEGIN(bugprone-macro-parentheses): neither a record nor a field can stand in them.
 #define FERRY_FIELD(record, field)                                                                 \
     {#record, #field, offsetof(record, field), sizeof(static_cast<record *>(nullptr)->field)},
+// NOLINTEND(bugprone-macro-parentheses)
 
 constexpr Place kPlaces[] = {
 #include "layout_fields.inc"

@@ -106,6 +106,7 @@ struct FileCall : Primitive {
     ferry_file_info *info = nullptr; // stat, path_stat: filled when it completes.
     void *job = nullptr;             // The driver's own while active.
     uint64_t done = 0;               // The same: bytes.
+    bool unwanted = false;           // The same: it is to end early.
 };
 
 // The addresses of a name, in the order in which to try them.

@@ -33,6 +33,20 @@ static void all_at_once(void **state) {
     }
 }
 
+/* Whatever step of a load or an open it meets, no further one is begun: nobody would end it. */
+static void meets_each_step_of_what_hangs(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_request requests[2];
+    pending_prepare(f, PENDING_LOAD, &requests[0]);
+    pending_prepare(f, PENDING_OPEN, &requests[1]);
+    for (uint64_t us = 1; us <= 100; us++) {
+        for (int i = 0; i < 2; i++) {
+            requests[i].deadline_ns = us * 1000;
+            assert_status(fixture_do(f, &requests[i]).status, FERRY_E_TIMED_OUT);
+        }
+    }
+}
+
 static void a_receive_can_be_tried_again(void **state) {
     fixture *f = fixture_open(state);
     static const pending_kind kinds[] = {PENDING_RECEIVE, PENDING_RECEIVE_LENT,
@@ -141,6 +155,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(ends_whatever_is_pending),
         ON_EACH_SHARDS(all_at_once),
+        ON_EACH_SHARDS(meets_each_step_of_what_hangs),
         ON_EACH_SHARDS(a_receive_can_be_tried_again),
         ON_HOST(counts_from_submit),
         ON_EVERY_DRIVE(a_short_one_races_with_the_end),

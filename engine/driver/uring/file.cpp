@@ -64,6 +64,7 @@ void UringDriver::start_file(FileCall &call) noexcept {
     }
     call.job = nullptr;
     call.done = 0;
+    call.unwanted = false;
     if (call.what == What::open && (call.file = make_file()) == nullptr)
         call.complete({.status = FERRY_E_NO_MEMORY});
     else
@@ -72,10 +73,12 @@ void UringDriver::start_file(FileCall &call) noexcept {
 
 // It is in the ring where it has no job.
 void UringDriver::cancel_file(FileCall &call) noexcept {
-    if (call.job != nullptr)
+    if (call.job != nullptr) {
         UvDriver::cancel_file(call);
-    else
-        ring_.cancel(Tag::file, &call);
+        return;
+    }
+    call.unwanted = true; // What the kernel has done already must not be gone on with.
+    ring_.cancel(Tag::file, &call);
 }
 
 // What is left of the slices, read or written.
@@ -118,6 +121,9 @@ void UringDriver::arm_call(FileCall &call) noexcept {
 }
 
 void UringDriver::called(FileCall &call, int result) noexcept {
+    bool again = result == -EINTR || result == -EAGAIN || result == -EOPNOTSUPP;
+    if (call.unwanted && again)
+        result = -ECANCELED;
     if (result == -EINTR) {
         arm_call(call);
     } else if (call.what == What::open) {
@@ -142,6 +148,8 @@ void UringDriver::moved(FileCall &call, uint64_t bytes) noexcept {
         wanted += call.slices[i].size;
     if (call.what != What::write || call.done == wanted)
         call.complete({.result = static_cast<int64_t>(call.done)});
+    else if (call.unwanted)
+        call.complete({.status = FERRY_E_CANCELED, .result = static_cast<int64_t>(call.done)});
     else if (bytes == 0)
         call.complete(uv::file_failure(EIO, static_cast<int64_t>(call.done)));
     else
@@ -159,7 +167,11 @@ void UringDriver::opened(FileCall &call, int result) noexcept {
         uv::free_file(file);
         call.file = nullptr;
     }
-    if (pipe) {
+    if (pipe && call.unwanted) {
+        if (result >= 0)
+            ::close(result);
+        call.complete({.status = FERRY_E_CANCELED});
+    } else if (pipe) {
         UvDriver::start_file(call, result >= 0 ? result : -1);
     } else if (result < 0) {
         call.complete(failure_of(result));

@@ -17,6 +17,7 @@ struct LoadSteps {
     FileLoad *load;
     size_t block;
     bool reading = false;
+    bool unwanted = false; // It is to end early.
     char *data = nullptr;
     size_t size = 0;
     Outcome outcome;
@@ -49,10 +50,13 @@ void UringDriver::start_load(FileLoad &load) noexcept {
 
 // It is in the ring where it has no job.
 void UringDriver::cancel_load(FileLoad &load) noexcept {
-    if (load.job != nullptr)
+    if (load.job != nullptr) {
         UvDriver::cancel_load(load);
-    else
-        ring_.cancel(Tag::load, load.steps);
+        return;
+    }
+    auto *steps = static_cast<LoadSteps *>(load.steps);
+    steps->unwanted = true; // What the kernel has done already must not be gone on with.
+    ring_.cancel(Tag::load, steps);
 }
 
 void UringDriver::load_step(LoadSteps &steps, int result) noexcept {
@@ -71,6 +75,12 @@ void UringDriver::load_step(LoadSteps &steps, int result) noexcept {
 }
 
 void UringDriver::load_opened(LoadSteps &steps, int fd) noexcept {
+    if (steps.unwanted) {
+        steps.reading = true;
+        steps.outcome = {.status = FERRY_E_CANCELED};
+        io_uring_prep_close(ring_.next(Tag::load_close, &steps), fd);
+        return;
+    }
     struct stat status;
     bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
     auto size = static_cast<uint64_t>(status.st_size);
