@@ -188,6 +188,35 @@ static void bytes_stay_in_order_whoever_takes_them(void **state) {
     assert_info(f, buffers_lent, 0);
 }
 
+/* Cancelled while it waits for room and nothing more comes: who receives next gets all of it. */
+static void one_that_waits_for_room_leaves_nothing_behind(void **state) {
+    enum { NEXT = 16 };
+    fixture *f = fixture_open(state);
+    int peer;
+    ferry_handle stream = fixture_stream(f, &peer);
+    ferry_queue *queue = make_queue(f, FERRY_QUEUE_REAP, ROOM);
+    ferry_op waiting = receive_on(queue, stream);
+    for (size_t i = 0; i <= ROOM; i++) {
+        unsigned char byte;
+        pattern_fill(&byte, 1, i);
+        peer_send(peer, &byte, 1);
+        fixture_linger(f, 5 * MS);
+    }
+    assert_status(ferry_queue_cancel(queue, waiting), FERRY_OK);
+    size_t position = take_to_end(f, queue, 0, FERRY_E_CANCELED);
+    assert_int_equal(position, ROOM + 1);
+    unsigned char *memory = fixture_memory(f, NEXT);
+    unsigned char next[NEXT];
+    ferry_request request;
+    ferry_prepare_stream_receive_exactly(&request, stream, memory, NEXT);
+    ferry_op op = fixture_submit(f, &request);
+    fixture_linger(f, 5 * MS);
+    pattern_fill(next, NEXT, position);
+    peer_send(peer, next, NEXT);
+    assert_status(fixture_final(f, op).status, FERRY_OK);
+    assert_memory_equal(memory, next, NEXT);
+}
+
 static void no_more_is_taken_than_a_little(void **state) {
     fixture *f = fixture_open(state);
     int peer;
@@ -478,6 +507,7 @@ static void a_released_listener_is_its_owners(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EACH_SHARDS(bytes_stay_in_order_whoever_takes_them),
+        ON_EACH_SHARDS(one_that_waits_for_room_leaves_nothing_behind),
         ON_EACH_SHARDS(no_more_is_taken_than_a_little),
         ON_EACH_SHARDS(what_lay_there_before_is_stopped_too),
         ON_EACH_SHARDS(the_end_comes_after_what_was_kept),
