@@ -52,7 +52,8 @@ void UringDriver::arm_receive(UringSocket &stream) noexcept {
         entry->flags |= IOSQE_BUFFER_SELECT;
         entry->buf_group = Pieces::kGroup;
     }
-    if (stream.drained)
+    // Not for a multishot one: what is there already would not be told of.
+    if (stream.drained && !(pick && receive.again))
         entry->ioprio |= IORING_RECVSEND_POLL_FIRST;
     stream.ring_reads = true;
 }
@@ -73,7 +74,7 @@ void UringDriver::stop_receive(Socket &socket) noexcept {
 
 void UringDriver::received(UringSocket &stream, const Answer &answer) noexcept {
     stream.ring_reads = answer.more();
-    stream.drained = (answer.flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
+    stream.drained = answer.result > 0 && (answer.flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
     if ((answer.flags & IORING_CQE_F_BUFFER) != 0) {
         auto piece = static_cast<uint16_t>(answer.flags >> IORING_CQE_BUFFER_SHIFT);
         if (answer.result > 0)
