@@ -41,7 +41,8 @@ enum {
 enum {
     FERRY_DRIVER_AUTO = 0, /**< io_uring where it works, libuv otherwise and for the rest. */
     FERRY_DRIVER_UV = 1,   /**< libuv and worker threads only. */
-    FERRY_DRIVER_URING = 2 /**< io_uring or no engine; libuv for what the ring cannot do. */
+    FERRY_DRIVER_URING = 2, /**< io_uring or no engine; libuv for what the ring cannot do. */
+    FERRY_DRIVER_SIM = 3    /**< A simulated world, decided by a seed: see sim.h. */
 };
 
 /**
@@ -81,6 +82,7 @@ typedef struct ferry_engine_options {
     uint32_t name_workers_max;  /**< Threads for looking up names; 0 = 4, at most 256. */
     uint32_t driver;            /**< FERRY_DRIVER_AUTO, ... */
     uint64_t ring_without;      /**< FERRY_RING_... bits: not these, though the kernel has them. */
+    uint64_t seed;              /**< FERRY_DRIVER_SIM: decides all that is left to chance. */
 } ferry_engine_options;
 
 /** What one @ref ferry_engine_run did. An output: set struct_size before the call. */
@@ -104,7 +106,7 @@ typedef struct ferry_engine_info {
     uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet. */
     uint32_t workers;           /**< Worker threads alive, for files and for names. */
     uint32_t workers_detached;  /**< Of these, held by the system for operations that have ended. */
-    const char *driver;         /**< "uv", or "uring" with a ring. A static string. */
+    const char *driver;         /**< "uv", "uring" with a ring, "sim". A static string. */
     uint64_t ring;              /**< FERRY_RING_... bits: what goes through it. */
 } ferry_engine_info;
 
@@ -136,8 +138,9 @@ enum {
  *                         NULL on failure. @owned
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, drivers or ring bits, a
  *   longer struct with a non-zero tail, FERRY_DRIVER_URING where there is no io_uring or with
- *   FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_NO_MEMORY,
- *   FERRY_E_NO_DESCRIPTORS (nothing is left behind).
+ *   FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_INVALID also for
+ *   FERRY_DRIVER_SIM with shards or FERRY_ENGINE_ANY_THREAD, and for a seed without it,
+ *   FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
  * @threads any  @since API 1
  */
 FERRY_API ferry_status ferry_engine_create(const ferry_engine_options *options,
