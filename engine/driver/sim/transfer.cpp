@@ -20,6 +20,7 @@ struct TransferJob final : Job {
     bool stop = false;
     const char *data = nullptr; // What comes next: of the head, or in the buffer.
     size_t data_size = 0;
+    bool buffered = false;
     uint64_t left = 0; // To be taken from the source.
     uint64_t moved = 0;
     char buffer[kPiece];
@@ -66,8 +67,7 @@ void SimDriver::cancel_transfer(Transfer &transfer) noexcept {
 
 void SimDriver::end_transfer(TransferJob &job, const Outcome &outcome) noexcept {
     Transfer &transfer = job.transfer();
-    transfer.torn = job.data_size != 0 && job.moved >= transfer.head_size &&
-                    job.data >= job.buffer && job.data < job.buffer + kPiece;
+    transfer.torn = job.data_size != 0 && job.buffered;
     if (job.from_stream != nullptr)
         job.from_stream->transfer_in = nullptr;
     if (job.to_stream != nullptr)
@@ -145,6 +145,7 @@ bool SimDriver::read_in(TransferJob &job) noexcept {
         return false;
     }
     job.data = job.buffer;
+    job.buffered = true;
     job.data_size = static_cast<size_t>(outcome.result);
     job.left -= job.data_size;
     return true;
