@@ -1,6 +1,7 @@
 // The calls of sim.h: arguments are checked here, the rest is the simulated driver's.
 #include "driver/sim/sim_driver.hpp"
 #include "objects.hpp"
+#include "runtime/shard.hpp"
 
 #include <ferry/name.h>
 #include <ferry/sim.h>
