@@ -28,7 +28,8 @@ typedef struct trouble {
     uint32_t cut;    /* The network is cut for a while. */
     uint32_t crash;
     uint32_t jump;
-    uint64_t stop; /* Shut down after so many steps; 0 = no. */
+    uint64_t stop;  /* Shut down after so many steps; 0 = no. */
+    uint64_t begin; /* All of it begins after so many, or scenes would seldom get beyond their first. */
 } trouble;
 
 struct play {
@@ -211,7 +212,8 @@ static void choose_trouble(play *p) {
     t->cut = PICK(rates) * 4;
     t->crash = PICK(rates) * 10;
     t->jump = PICK(rates);
-    t->stop = once_in(p, 4) ? 1 + play_below(p, 60) : 0;
+    t->begin = once_in(p, 3) ? 1 : 1 + play_below(p, 60);
+    t->stop = once_in(p, 4) ? t->begin + play_below(p, 60) : 0;
 #undef PICK
 }
 
@@ -239,13 +241,21 @@ static void stop(play *p) {
     MUST(p, ferry_engine_shutdown(p->engine, FERRY_FOREVER) == FERRY_OK);
 }
 
+static void begin_trouble(play *p) {
+    allocator_refuse_nothing(&p->allocator);
+    MUST(p, ferry_sim_add_chaos(p->engine, p->trouble.chaos_ppm) == FERRY_OK);
+    p->allocator.refuse_every = p->trouble.refuse;
+}
+
 /* Before each run of the engine. */
 static void make_trouble(play *p) {
     const trouble *t = &p->trouble;
-    if (p->options.fair || p->stopped) {
+    if (p->options.fair || p->stopped || ++p->steps < t->begin) {
         return;
     }
-    p->steps++;
+    if (p->steps == t->begin) {
+        begin_trouble(p);
+    }
     if (once_in(p, t->cancel) && p->op_count > 0) {
         ferry_op op = p->ops[play_below(p, p->op_count)];
         ferry_status status = referee_cancel(p->judge, p->queue, op);
@@ -291,7 +301,7 @@ static bool step(play *p) {
         uint64_t wait = once_in(p, 8) ? 0 : once_in(p, 8) ? 1000 : FERRY_FOREVER;
         ferry_run_report report = {.struct_size = sizeof report};
         MUST(p, ferry_engine_run(p->engine, wait, 0, &report) == FERRY_OK);
-        if (once_in(p, p->trouble.lazy) && !p->options.fair) {
+        if (!p->options.fair && p->steps >= p->trouble.begin && once_in(p, p->trouble.lazy)) {
             return true;
         }
         return collect(p) > 0 || report.completed > 0 || wait != FERRY_FOREVER || now(p) != before;
@@ -337,7 +347,8 @@ ferry_op play_start(play *p, const ferry_request *request) {
     ferry_request own = *request;
     ferry_op op = FERRY_NONE;
     own.tag = p->steps + 1;
-    if (!p->options.fair && own.deadline_ns == 0 && once_in(p, p->trouble.deadline)) {
+    if (!p->options.fair && own.deadline_ns == 0 && p->steps >= p->trouble.begin &&
+        once_in(p, p->trouble.deadline)) {
         own.deadline_ns = 1 + play_below(p, UINT64_C(10000000000));
     }
     ferry_status status = referee_submit(p->judge, p->queue, &own, 1, &op, NULL);
@@ -434,7 +445,7 @@ ferry_handle play_open(play *p, const char *path, uint32_t flags) {
 
 /* --- The play ------------------------------------------------------------------------------ */
 
-static bool open_world(play *p) {
+static void open_world(play *p) {
     ferry_engine_options options = {
         .struct_size = sizeof options,
         .driver = FERRY_DRIVER_SIM,
@@ -453,7 +464,7 @@ static bool open_world(play *p) {
     MUST(p, ferry_sim_add_host(p->engine, "far", &far, 1, NULL) == FERRY_OK);
     MUST(p, ferry_sim_keep_trace(p->engine, 1 << 20) == FERRY_OK);
     if (p->options.fair) {
-        return true;
+        return;
     }
     ferry_sim_link link = {.struct_size = sizeof link,
                            .latency_ns = play_below(p, 50000000),
@@ -461,9 +472,6 @@ static bool open_world(play *p) {
                            .bytes_per_second = play_below(p, 3) == 0 ? 20000 : 0,
                            .loss_ppm = play_below(p, 3) == 0 ? 50000 : 0};
     MUST(p, ferry_sim_set_link(p->engine, FERRY_SIM_EVERY, FERRY_SIM_EVERY, &link) == FERRY_OK);
-    MUST(p, ferry_sim_add_chaos(p->engine, p->trouble.chaos_ppm) == FERRY_OK);
-    p->allocator.refuse_every = p->trouble.refuse;
-    return true;
 }
 
 static void close_world(play *p) {
