@@ -19,6 +19,7 @@
 #include <ferry/opcode.h>
 #include <ferry/queue.h>
 #include <ferry/request.h>
+#include <ferry/sim.h>
 #include <ferry/socket.h>
 #include <ferry/status.h>
 #include <ferry/stream.h>

@@ -15,9 +15,12 @@ static constexpr uint64_t kRingAll = FERRY_RING_LOAD * 2 - 1;
 
 static ferry_status check_options(ferry_engine_options *options) {
     if ((options->flags & ~uint32_t{FERRY_ENGINE_ANY_THREAD}) != 0 ||
-        options->driver > FERRY_DRIVER_URING || (options->ring_without & ~kRingAll) != 0)
+        options->driver > FERRY_DRIVER_SIM || (options->ring_without & ~kRingAll) != 0)
         return FERRY_E_UNSUPPORTED;
     if (options->flags != 0 && options->shards != 0)
+        return FERRY_E_INVALID;
+    bool simulated = options->driver == FERRY_DRIVER_SIM;
+    if (simulated ? options->shards != 0 || options->flags != 0 : options->seed != 0)
         return FERRY_E_INVALID;
     bool hook = options->allocate != nullptr;
     if (options->shards > kShardsMax || options->ops_max > kSlotsMax ||

@@ -24,6 +24,10 @@
 
 namespace ferry::driver {
 
+namespace sim {
+class SimDriver;
+}
+
 class WorkerPool;
 struct File;
 struct Socket;
@@ -77,6 +81,7 @@ struct Connect : Primitive {
     ferry_address address = {};
     ferry_address local = {}; // Where from; all zero = the system chooses.
     Socket *socket = nullptr; // Out; the driver's own while active.
+    void *job = nullptr;      // The driver's own while active.
 };
 
 // A whole file.
@@ -264,6 +269,8 @@ class Driver {
     Driver &operator=(const Driver &) = delete;
 
     virtual const char *name() const noexcept = 0;
+    // Null: the world is the real one.
+    virtual sim::SimDriver *simulated() noexcept { return nullptr; }
     // FERRY_RING_... bits.
     virtual uint64_t ring() const noexcept { return 0; }
 

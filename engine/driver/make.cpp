@@ -1,6 +1,7 @@
 // Which driver a shard gets.
 #include "driver/make.hpp"
 
+#include "driver/sim/sim_driver.hpp"
 #include "driver/uv/uv_driver.hpp"
 #ifdef FERRY_URING
 #include "driver/uring/uring_driver.hpp"
@@ -27,6 +28,8 @@ static ferry_status make_one(const Environment &environment, Driver **driver) {
 
 // A ring belongs to one thread: not for an engine that many may run.
 ferry_status make(const Environment &environment, Driver **driver) noexcept {
+    if (environment.options.driver == FERRY_DRIVER_SIM)
+        return make_one<sim::SimDriver>(environment, driver);
     [[maybe_unused]] bool any_thread = (environment.options.flags & FERRY_ENGINE_ANY_THREAD) != 0;
 #ifdef FERRY_URING
     if (environment.options.driver != FERRY_DRIVER_UV && !any_thread)

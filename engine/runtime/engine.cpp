@@ -154,6 +154,10 @@ void Engine::poison(const char *what) noexcept {
     FERRY_ASSERT(!"poisoned");
 }
 
+uint64_t Engine::now_ns() const noexcept {
+    return shards_[0]->now_ns();
+}
+
 Shard *Engine::shard_here() const noexcept {
     uintptr_t self = os::thread_self();
     if (shard_count_ == 1)
@@ -187,6 +191,13 @@ ferry_status Engine::bind_host_thread() noexcept {
 void Engine::unbind_host_thread() noexcept {
     if (any_thread() && shards_[0]->thread() == os::thread_self() && !running_)
         shards_[0]->unbind();
+}
+
+ferry_status Engine::simulated(driver::sim::SimDriver **world) noexcept {
+    *world = shards_[0]->driver().simulated();
+    if (*world == nullptr)
+        return FERRY_E_UNSUPPORTED;
+    return shards_[0]->bind_once(os::thread_self()) ? FERRY_OK : FERRY_E_WRONG_THREAD;
 }
 
 // Whether a callback on this thread, of dispatch, makes this call.

@@ -3,6 +3,7 @@
 
 #include "base/allocator.hpp"
 #include "base/spin_lock.hpp"
+#include "driver/driver.hpp"
 #include "driver/os.hpp"
 #include "driver/worker_pool.hpp"
 #include "runtime/buffers.hpp"
@@ -41,6 +42,7 @@ class Engine {
     uint32_t tag() const noexcept { return tag_; }
     uint32_t shard_count() const noexcept { return shard_count_; }
     Shard &shard(uint32_t index) const noexcept { return *shards_[index]; }
+    uint64_t now_ns() const noexcept;
     bool host_driven() const noexcept { return options_.shards == 0; }
     bool any_thread() const noexcept { return (options_.flags & FERRY_ENGINE_ANY_THREAD) != 0; }
     uint32_t state() const noexcept { return state_.load(std::memory_order_acquire); }
@@ -104,6 +106,9 @@ class Engine {
     // A message was posted into one of the queues. It is no work for a host-driven engine, but for its
     // host, who sleeps in the run or on the engine's descriptor.
     void note_post() noexcept;
+
+    // The simulated world, for a call on the engine's thread. FERRY_E_UNSUPPORTED: there is none.
+    ferry_status simulated(driver::sim::SimDriver **world) noexcept;
 
     // The shard that runs on this thread, or null.
     Shard *shard_here() const noexcept;

@@ -301,7 +301,7 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         count = max;
     if (count > INT32_MAX)
         count = INT32_MAX;
-    uint64_t end = budget_ns != 0 ? add_saturating(os::now_ns(), budget_ns) : 0;
+    uint64_t end = budget_ns != 0 ? add_saturating(engine_.now_ns(), budget_ns) : 0;
     uint32_t done = 0;
     dispatcher_.store(os::thread_self(), std::memory_order_relaxed);
     engine_.count_dispatch(1);
@@ -317,7 +317,7 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
             delivery.callback(&completion, delivery.user_data);
         else
             engine_.release_all(completion); // Nobody else will.
-        if (end != 0 && os::now_ns() >= end)
+        if (end != 0 && engine_.now_ns() >= end)
             break;
     }
     engine_.count_dispatch(-1);

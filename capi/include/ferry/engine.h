@@ -39,8 +39,8 @@ enum {
 
 /** What is below the engine: values of @ref ferry_engine_options.driver */
 enum {
-    FERRY_DRIVER_AUTO = 0, /**< io_uring where it works, libuv otherwise and for the rest. */
-    FERRY_DRIVER_UV = 1,   /**< libuv and worker threads only. */
+    FERRY_DRIVER_AUTO = 0,  /**< io_uring where it works, libuv otherwise and for the rest. */
+    FERRY_DRIVER_UV = 1,    /**< libuv and worker threads only. */
     FERRY_DRIVER_URING = 2, /**< io_uring or no engine; libuv for what the ring cannot do. */
     FERRY_DRIVER_SIM = 3    /**< A simulated world, decided by a seed: see sim.h. */
 };

@@ -12,8 +12,18 @@ namespace ferry::driver::sim {
 class SimDriver;
 
 struct Event {
-    void (*happen)(SimDriver &driver, Event &event) = nullptr;
+    void (*happen)(SimDriver &driver, void *subject) = nullptr;
+    void *subject = nullptr;
     bool pending = false;
+
+    // What it does: a member function of the driver's, with its subject.
+    template <auto Member, class Driver = SimDriver, class Subject>
+    void means(Subject &of) noexcept {
+        subject = &of;
+        happen = [](SimDriver &driver, void *its) {
+            (static_cast<Driver &>(driver).*Member)(*static_cast<Subject *>(its));
+        };
+    }
 
   private:
     friend class Events;

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <netdb.h>
 
 namespace ferry::driver::sim {
 
@@ -36,6 +37,9 @@ int32_t usual_error(int32_t status) noexcept {
         {FERRY_E_NETWORK_DOWN, ENETDOWN},
         {FERRY_E_NOT_CONNECTED, ENOTCONN},
         {FERRY_E_ADDRESS_FAMILY, EAFNOSUPPORT},
+        {FERRY_E_NAME_NOT_FOUND, EAI_NONAME},
+        {FERRY_E_NAME_TRY_AGAIN, EAI_AGAIN},
+        {FERRY_E_NAME_FAILED, EAI_FAIL},
     };
     for (const auto &known : kErrors) {
         if (known.status == status)

@@ -154,8 +154,8 @@ void Network::partition(uint32_t one, uint32_t other, bool cut) noexcept {
     bool every = one == FERRY_SIM_EVERY || other == FERRY_SIM_EVERY;
     for (uint32_t i = 0; i < count_; ++i) {
         for (uint32_t j = 0; j < count_; ++j) {
-            bool there = (one == FERRY_SIM_EVERY || one == i) &&
-                         (other == FERRY_SIM_EVERY || other == j);
+            bool there =
+                (one == FERRY_SIM_EVERY || one == i) && (other == FERRY_SIM_EVERY || other == j);
             if (!there || (every && i == j))
                 continue;
             links_[i * FERRY_SIM_HOSTS_MAX + j].cut = cut;

@@ -23,14 +23,15 @@ bool is_wildcard(const ferry_address &address) noexcept;
 bool is_loopback(const ferry_address &address) noexcept;
 
 struct Machine {
-    Machine(const Allocator &allocator, uint32_t its_number) : number(its_number), disk(allocator) {}
+    Machine(const Allocator &allocator, uint32_t its_number)
+        : number(its_number), disk(allocator) {}
 
     const uint32_t number;
     char name[FERRY_SIM_NAME_MAX + 1] = "";
     ferry_address addresses[FERRY_SIM_ADDRESSES_MAX] = {};
     size_t address_count = 0;
     bool up = true;
-    uint32_t crashes = 0;      // What was opened before the last one is dead.
+    uint32_t crashes = 0;       // What was opened before the last one is dead.
     uint16_t next_port = 40000; // For who does not choose.
     Disk disk;
     uint64_t disk_latency_ns = 0;

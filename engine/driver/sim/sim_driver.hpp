@@ -24,6 +24,9 @@
 namespace ferry::driver::sim {
 
 struct SimSocket;
+struct ConnectJob;
+struct ResolveJob;
+struct TransferJob;
 
 // Something under way for a primitive; in its job pointer. size: of the block it lies in.
 struct Job : Event {
@@ -43,12 +46,15 @@ struct Segment {
 
 // One direction of a connection.
 struct Pipe {
-    struct Connection *connection = nullptr;
+    Pipe *back = nullptr; // The other direction.
+    Machine *from = nullptr;
+    Machine *to = nullptr;
+    uint32_t from_crashes = 0;   // As it was made.
     SimSocket *source = nullptr; // Null: closed.
     SimSocket *sink = nullptr;
-    Event arrival;   // What flies first is there, or the end is.
-    Event room;      // The source hears that the sink has taken something.
-    Event reset;     // The sink hears that there is no connection.
+    Event arrival; // What flies first is there, or the end is.
+    Event room;    // The source hears that the sink has taken something.
+    Event reset;   // The sink hears that there is no connection.
     Fifo<Segment, &Segment::next> flying;
     Fifo<Segment, &Segment::next> arrived;
     size_t flying_bytes = 0;
@@ -68,7 +74,7 @@ struct Connection {
 // A listener, or one end of a connection.
 struct SimSocket final : Socket {
     Machine *machine = nullptr;
-    uint32_t crashes = 0; // Its machine's, when it was made.
+    uint32_t crashes = 0;      // Its machine's, when it was made.
     SimSocket *next = nullptr; // In the driver's list.
     SimSocket **link = nullptr;
     ferry_address local = {};
@@ -81,28 +87,27 @@ struct SimSocket final : Socket {
     bool reuse_port = false;
     SimSocket *waiting = nullptr; // Connections to be accepted, the oldest first, by next_waiting.
     SimSocket *next_waiting = nullptr;
-    SimSocket *listener = nullptr; // A connection's that waits there.
 
     // A stream's:
     Connection *connection = nullptr;
-    uint32_t side = 0; // It is the source of that pipe and the sink of the other.
-    Outcome error;     // To be told once.
-    bool broken = false; // Nothing can be sent any more.
-    bool shut = false;   // It has sent its end.
-    bool deaf = false;   // A fault: it never receives anything again.
-    bool judged = false; // The fault that meets this receive or accept was asked for.
+    uint32_t side = 0;    // It is the source of that pipe and the sink of the other.
+    Outcome error;        // To be told once.
+    bool broken = false;  // Nothing can be sent any more.
+    bool shut = false;    // It has sent its end.
+    bool deaf = false;    // A fault: it never receives anything again.
+    bool judged = false;  // The fault that meets this receive or accept was asked for.
     bool blocked = false; // A send waits for room.
     bool send_canceled = false;
-    uint32_t linger_reset = 0;
-    Verdict verdict; // While judged.
-    Event reading;   // Look at what there is to receive or accept.
-    Event writing;   // The same for a send.
-    Event canceling; // The receive or accept ends.
-    Event probe;     // Whether the peer is still there.
-    uint64_t probe_ns = 0; // 0 = never.
+    bool linger_reset = false; // Closing it resets the connection.
+    Verdict verdict;           // While judged.
+    Event reading;             // Look at what there is to receive or accept.
+    Event writing;             // The same for a send.
+    Event canceling;           // The receive or accept ends.
+    Event probe;               // Whether the peer is still there.
+    uint64_t probe_ns = 0;     // 0 = never.
     uint32_t unanswered = 0;
-    Job *transfer_in = nullptr;  // Copies from here,
-    Job *transfer_out = nullptr; // or to here.
+    TransferJob *transfer_in = nullptr;  // Copies from here,
+    TransferJob *transfer_out = nullptr; // or to here.
     static constexpr size_t kHeldMax = 8;
     ConstSpan held[kHeldMax]; // A send whose bytes are taken later.
     size_t held_count = 0;
@@ -165,6 +170,11 @@ class SimDriver final : public Driver {
     void advance(uint64_t duration_ns) noexcept;
     ferry_status crash(Machine &machine) noexcept;
     void restart(Machine &machine) noexcept;
+    void partition(uint32_t one, uint32_t other, bool cut) noexcept;
+    void set_disk(uint32_t host, const ferry_sim_disk &disk) noexcept;
+    ferry_status put_file(const char *path, const void *data, size_t size) noexcept;
+    ferry_status get_file(const char *path, void *data, size_t capacity, size_t *size) noexcept;
+    ferry_status remove_file(const char *path) noexcept;
 
     // ---- for all parts of it ----
     const Environment &environment() const noexcept { return environment_; }
@@ -195,6 +205,18 @@ class SimDriver final : public Driver {
         environment_.blocks.free(&job, size);
     }
 
+    // ---- what events mean ----
+    void look(SimSocket &socket) noexcept { socket.is_listener ? accept(socket) : receive(socket); }
+    void end_canceled(SimSocket &socket) noexcept;
+    void finish_send(SimSocket &stream) noexcept;
+    void look_for_peer(SimSocket &stream) noexcept;
+    void arrive(Pipe &pipe) noexcept;
+    void tell_room(Pipe &pipe) noexcept;
+    void reset_arrived(Pipe &pipe) noexcept;
+    void step_connect(ConnectJob &job) noexcept;
+    void answer(ResolveJob &job) noexcept;
+    void go_on(TransferJob &job) noexcept;
+
   private:
     friend class ferry::Allocator;
     ~SimDriver() = default;
@@ -204,48 +226,53 @@ class SimDriver final : public Driver {
     // connect.cpp
     SimSocket *make_socket(Machine &machine) noexcept;
     void free_socket(SimSocket &socket) noexcept;
+    bool may_go_on(SimSocket &socket, uint32_t call) noexcept;
     SimSocket *listener_at(const Machine &machine, const ferry_address &address) noexcept;
     bool port_taken(const Machine &machine, const ferry_address &address, bool reuse) noexcept;
     uint16_t free_port(Machine &machine, ferry_address address) noexcept;
-    SimSocket *connect_pair(SimSocket &listener, Machine &from, const ferry_address &local,
-                            const ferry_address &peer) noexcept;
+    bool connection_exists(const Machine &machine, const ferry_address &local,
+                           const ferry_address &peer) noexcept;
     void accept(SimSocket &listener) noexcept;
     void end_accept(SimSocket &listener, const Outcome &outcome) noexcept;
-    void forget_waiting(SimSocket &connection) noexcept;
-    void step_connect(struct ConnectJob &job) noexcept;
-    Outcome find_ends(Connect &connect, struct ConnectJob &job) noexcept;
-    friend struct ConnectJob;
+    void close_listener(SimSocket &listener) noexcept;
+    Outcome find_ends(ConnectJob &job) noexcept;
+    void retry_connect(ConnectJob &job) noexcept;
+    void establish(ConnectJob &job, SimSocket &listener, const ferry_address &peer) noexcept;
+    void end_connect(ConnectJob &job, const Outcome &outcome) noexcept;
+    void crash_connects(Machine &machine) noexcept;
 
     // stream.cpp
-    void receive(SimSocket &stream) noexcept;
-    Outcome copy_out(SimSocket &stream, void *memory, size_t size) noexcept;
-    Outcome take(SimSocket &stream, const ConstSpan *spans, size_t count) noexcept;
-    size_t room_for(SimSocket &stream) noexcept;
-    size_t fly(SimSocket &stream, const ConstSpan *spans, size_t count, size_t room,
-               uint64_t delay_ns) noexcept;
-    void arrive(Pipe &pipe) noexcept;
-    bool stuck(Pipe &pipe) noexcept;
+    bool join(SimSocket &near, SimSocket &far) noexcept;
+    void close_stream(SimSocket &stream) noexcept;
+    void free_segments(Pipe &pipe) noexcept;
     void expect(Pipe &pipe) noexcept;
+    bool stuck(Pipe &pipe) noexcept;
+    size_t fly(Pipe &pipe, const ConstSpan *spans, size_t count, size_t room,
+               uint64_t delay_ns) noexcept;
     void send_end(SimSocket &stream) noexcept;
     void send_reset(Pipe &pipe) noexcept;
     void break_stream(SimSocket &stream, int32_t status) noexcept;
     void reset_both(SimSocket &stream) noexcept;
-    void wake_reader(SimSocket &stream) noexcept;
-    void wake_writer(SimSocket &stream) noexcept;
-    void finish_send(SimSocket &stream) noexcept;
-    void look_for_peer(SimSocket &stream) noexcept;
-    void close_stream(SimSocket &stream) noexcept;
-    void free_segments(Pipe &pipe) noexcept;
     void end_all_of(SimSocket &socket) noexcept;
-    Connection *make_connection() noexcept;
-    void free_connection(Connection &connection) noexcept;
+    void end_receive(SimSocket &stream, const Outcome &outcome) noexcept;
+    void wake_reader(SimSocket &stream) noexcept;
+    void receive(SimSocket &stream) noexcept;
+    Outcome take_in(SimSocket &stream) noexcept;
+    size_t copy_out(SimSocket &stream, void *memory, size_t capacity) noexcept;
+    void wake_writer(SimSocket &stream) noexcept;
+    size_t room_for(const SimSocket &stream) const noexcept;
+    Outcome take(SimSocket &stream, const ConstSpan *spans, size_t count) noexcept;
 
     // transfer.cpp
-    void step_transfer(struct TransferJob &job) noexcept;
-    void stop_transfer(Job &job) noexcept;
+    void end_transfer(TransferJob &job, const Outcome &outcome) noexcept;
+    bool read_in(TransferJob &job) noexcept;
+    bool write_out(TransferJob &job) noexcept;
 
-    // file.cpp
-    void crash_files(Machine &machine) noexcept;
+    // file.cpp. A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.
+    Outcome read_piece(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
+    Outcome write_piece(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
+    // The disk loses what it may lose, what is pending there ends. FERRY_OK or FERRY_E_NO_MEMORY.
+    ferry_status crash_disk(Machine &machine) noexcept;
 
     Environment environment_;
     Random random_;
@@ -257,6 +284,7 @@ class SimDriver final : public Driver {
     std::atomic<bool> woken_{false};
     bool more_ = false;
     SimSocket *sockets_ = nullptr;
+    ConnectJob *connecting_ = nullptr;
     SimFile *files_ = nullptr;
 };
 

@@ -53,8 +53,7 @@ void Trace::line(uint64_t now_ns, const char *format, ...) noexcept {
         return;
     char text[kLineMax + 1];
     auto start = static_cast<size_t>(std::snprintf(text, sizeof text, "%" PRIu64 ".%09" PRIu64 " ",
-                                                   now_ns / 1'000'000'000,
-                                                   now_ns % 1'000'000'000));
+                                                   now_ns / 1'000'000'000, now_ns % 1'000'000'000));
     va_list arguments;
     va_start(arguments, format);
     int rest = std::vsnprintf(text + start, sizeof text - start, format, arguments);

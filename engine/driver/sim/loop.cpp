@@ -1,0 +1,112 @@
+// Time, and what happens in it.
+#include "base/saturating.hpp"
+#include "driver/sim/sim_driver.hpp"
+
+#include <cinttypes>
+
+namespace ferry::driver::sim {
+
+// Far from where times would overflow when something is added to them.
+static constexpr uint64_t kEndOfTime = UINT64_MAX / 2;
+
+SimDriver::SimDriver(const Environment &environment)
+    : environment_(environment), random_(environment.options.seed), network_(environment.allocator),
+      faults_(environment.allocator), trace_(environment.allocator) {}
+
+ferry_status SimDriver::open() noexcept {
+    return network_.open();
+}
+
+void SimDriver::dispose() noexcept {
+    environment_.allocator.destroy(this);
+}
+
+void SimDriver::post(Event &event, uint64_t delay_ns) noexcept {
+    post_at(event, add_saturating(now_ns(), delay_ns));
+}
+
+void SimDriver::post_at(Event &event, uint64_t at_ns) noexcept {
+    events_.insert(event, at_ns < kEndOfTime ? at_ns : kEndOfTime, random_.next());
+}
+
+void SimDriver::advance(uint64_t duration_ns) noexcept {
+    uint64_t to = add_saturating(now_ns(), duration_ns);
+    now_ns_.store(to < kEndOfTime ? to : kEndOfTime, std::memory_order_relaxed);
+    trace_.line(now_ns(), "advance %" PRIu64 " ns", duration_ns);
+}
+
+void SimDriver::poll(uint64_t until_ns) noexcept {
+    more_ = false;
+    if (woken_.exchange(false, std::memory_order_seq_cst))
+        until_ns = 0;
+    if (until_ns != 0 && (events_.empty() || events_.next_ns() > now_ns())) {
+        uint64_t next = events_.empty() ? UINT64_MAX : events_.next_ns();
+        uint64_t to = next < until_ns ? next : until_ns;
+        if (to >= kEndOfTime) {
+            // Nothing will ever happen by itself: the host must do something.
+            environment_.host.nudge();
+            return;
+        }
+        if (to > now_ns())
+            now_ns_.store(to, std::memory_order_relaxed);
+    }
+    while (!events_.empty() && events_.next_ns() <= now_ns()) {
+        Event &event = events_.pop();
+        event.happen(*this, event.subject);
+        if (!environment_.host.run_ready()) {
+            more_ = true;
+            return;
+        }
+    }
+}
+
+// ---- faults -------------------------------------------------------------------------------------
+
+static const char *name_of(uint32_t call) {
+    static constexpr const char *kNames[] = {"listen",  "accept",   "connect", "receive", "send",
+                                             "resolve", "open",     "read",    "write",   "sync",
+                                             "stat",    "truncate", "rename",  "close"};
+    return kNames[__builtin_ctz(call)];
+}
+
+Verdict SimDriver::meet(uint32_t call, const Machine &machine, const char *path) noexcept {
+    if (faults_.empty())
+        return {};
+    Verdict verdict = faults_.meet(call, machine.number, path, now_ns(), random_);
+    if (trace_.on() && (verdict.fail.status != FERRY_OK || verdict.delay_ns != 0 || verdict.part ||
+                        verdict.reset || verdict.never))
+        trace_.line(now_ns(), "fault: %s on %s%s%s%s%s%s, status %d, delay %" PRIu64 " ns",
+                    name_of(call), machine.name, path != nullptr ? " of " : "",
+                    path != nullptr ? path : "", verdict.part ? ", short" : "",
+                    verdict.reset ? ", reset" : "", verdict.never ? ", never" : "",
+                    verdict.fail.status, verdict.delay_ns);
+    return verdict;
+}
+
+// ---- hosts that go down -------------------------------------------------------------------------
+
+ferry_status SimDriver::crash(Machine &machine) noexcept {
+    if (!machine.up)
+        return FERRY_E_BUSY;
+    trace_.line(now_ns(), "crash of %s", machine.name);
+    machine.up = false;
+    ++machine.crashes;
+    for (SimSocket *socket = sockets_; socket != nullptr; socket = socket->next) {
+        if (socket->machine == &machine)
+            end_all_of(*socket);
+    }
+    crash_connects(machine);
+    return crash_disk(machine);
+}
+
+void SimDriver::partition(uint32_t one, uint32_t other, bool cut) noexcept {
+    trace_.line(now_ns(), "%s %u and %u", cut ? "part" : "join", one, other);
+    network_.partition(one, other, cut);
+}
+
+void SimDriver::restart(Machine &machine) noexcept {
+    trace_.line(now_ns(), "restart of %s", machine.name);
+    machine.up = true;
+}
+
+} // namespace ferry::driver::sim

@@ -1,0 +1,554 @@
+// Connected streams: bytes that fly, ends and resets that follow them.
+#include "base/saturating.hpp"
+#include "driver/sim/sim_driver.hpp"
+
+#include <ferry/socket.h>
+#include <ferry/status.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace ferry::driver::sim {
+
+static constexpr uint64_t kMs = 1'000'000;
+static constexpr uint64_t kSecond = 1'000'000'000;
+// A packet's bytes. With its head it fits the pool.
+static constexpr size_t kPacket = 1460;
+static_assert(sizeof(Segment) + kPacket <= 2048);
+// Packets that do not get through are sent again after 200 ms, twice that, ... up to two minutes, and
+// given up after 924.6 s: what Linux does by default (tcp_retries2 = 15).
+static constexpr uint64_t kRetryNs = 200 * kMs;
+static constexpr uint64_t kRetryMaxNs = 120 * kSecond;
+static constexpr uint64_t kGiveUpNs = 924'600 * kMs;
+static constexpr uint32_t kProbes = 10;
+
+// ---- connections --------------------------------------------------------------------------------
+
+static void open_pipe(Pipe &pipe, Pipe &back, SimSocket &source, SimSocket &sink) {
+    pipe.back = &back;
+    pipe.from = source.machine;
+    pipe.to = sink.machine;
+    pipe.from_crashes = source.crashes;
+    pipe.source = &source;
+    pipe.sink = &sink;
+    pipe.arrival.means<&SimDriver::arrive>(pipe);
+    pipe.room.means<&SimDriver::tell_room>(pipe);
+    pipe.reset.means<&SimDriver::reset_arrived>(pipe);
+}
+
+bool SimDriver::join(SimSocket &near, SimSocket &far) noexcept {
+    static_assert(sizeof(Connection) <= 2048);
+    void *memory = environment_.blocks.allocate(sizeof(Connection));
+    if (memory == nullptr)
+        return false;
+    auto *made = ::new (memory) Connection();
+    near.connection = far.connection = made;
+    near.side = 0;
+    far.side = 1;
+    open_pipe(made->pipes[0], made->pipes[1], near, far);
+    open_pipe(made->pipes[1], made->pipes[0], far, near);
+    return true;
+}
+
+void SimDriver::free_segments(Pipe &pipe) noexcept {
+    while (Segment *segment = pipe.flying.pop())
+        environment_.blocks.free(segment, sizeof(Segment) + segment->size);
+    pipe.flying_bytes = 0;
+}
+
+void SimDriver::close_stream(SimSocket &stream) noexcept {
+    Pipe &out = stream.out();
+    Pipe &in = stream.in();
+    trace_.line(now_ns(), "close %s port %u", stream.machine->name, stream.local.port);
+    if (!stream.dead() && !stream.broken) {
+        // Who closes with bytes unread has not heard all: the peer is told (RFC 1122, 4.2.2.13).
+        if (stream.linger_reset || in.arrived_bytes != 0) {
+            free_segments(out);
+            send_reset(out);
+        } else if (!stream.shut) {
+            send_end(stream);
+        }
+    }
+    while (Segment *segment = in.arrived.pop())
+        environment_.blocks.free(segment, sizeof(Segment) + segment->size);
+    in.arrived_bytes = 0;
+    out.source = nullptr;
+    in.sink = nullptr;
+    drop(out.room);
+    drop(in.reset);
+    Connection *connection = stream.connection;
+    bool last = out.sink == nullptr;
+    free_socket(stream);
+    if (!last)
+        return;
+    for (Pipe &pipe : connection->pipes) {
+        free_segments(pipe);
+        drop(pipe.arrival);
+        drop(pipe.room);
+        drop(pipe.reset);
+    }
+    connection->~Connection();
+    environment_.blocks.free(connection, sizeof(Connection));
+}
+
+// ---- what flies ---------------------------------------------------------------------------------
+
+// The next thing that arrives has its time.
+void SimDriver::expect(Pipe &pipe) noexcept {
+    if (pipe.arrival.pending)
+        return;
+    if (Segment *first = pipe.flying.front())
+        post_at(pipe.arrival, std::max(first->due_ns, now_ns()));
+    else if (pipe.ending && !pipe.ended)
+        post_at(pipe.arrival, std::max(pipe.last_due_ns, now_ns()));
+}
+
+// Nothing gets through: later again, or never. What a crashed host has sent is not sent again.
+bool SimDriver::stuck(Pipe &pipe) noexcept {
+    if (!network_.silent(pipe.from->number, pipe.to->number)) {
+        pipe.tries = 0;
+        pipe.stuck_ns = 0;
+        return false;
+    }
+    if (pipe.stuck_ns == 0)
+        pipe.stuck_ns = now_ns();
+    bool gone = !pipe.from->up || pipe.from->crashes != pipe.from_crashes;
+    if (gone || now_ns() - pipe.stuck_ns >= kGiveUpNs) {
+        free_segments(pipe);
+        pipe.ending = false;
+        if (pipe.source != nullptr && !gone)
+            break_stream(*pipe.source, FERRY_E_CONNECTION_TIMED_OUT);
+        return true;
+    }
+    uint64_t again = kRetryNs << std::min(pipe.tries++, 10u);
+    post(pipe.arrival, std::min(again, kRetryMaxNs));
+    return true;
+}
+
+void SimDriver::arrive(Pipe &pipe) noexcept {
+    if (stuck(pipe))
+        return;
+    bool nobody = pipe.sink == nullptr || pipe.sink->dead() || pipe.sink->broken;
+    size_t bytes = 0;
+    while (Segment *first = pipe.flying.front()) {
+        if (first->due_ns > now_ns())
+            break;
+        pipe.flying.pop();
+        pipe.flying_bytes -= first->size;
+        bytes += first->size;
+        if (nobody) {
+            environment_.blocks.free(first, sizeof(Segment) + first->size);
+        } else {
+            pipe.arrived.push(first);
+            pipe.arrived_bytes += first->size;
+        }
+    }
+    bool all = pipe.flying.empty() && pipe.ending && pipe.last_due_ns <= now_ns();
+    if (trace_.on())
+        trace_.line(now_ns(), "%zu bytes%s from %s arrive at %s%s", bytes,
+                    all ? " and the end" : "", pipe.from->name, pipe.to->name,
+                    nobody ? ", where nobody is" : "");
+    if (all)
+        pipe.ended = true;
+    else
+        expect(pipe);
+    if (!nobody)
+        wake_reader(*pipe.sink);
+    else if (bytes != 0 || (pipe.sink != nullptr && pipe.sink->dead()))
+        send_reset(*pipe.back);
+}
+
+// Bytes into packets; how many were taken. FERRY_E_NO_MEMORY's case: none.
+size_t SimDriver::fly(Pipe &pipe, const ConstSpan *spans, size_t count, size_t room,
+                      uint64_t delay_ns) noexcept {
+    const ferry_sim_link &link = network_.link(pipe.from->number, pipe.to->number);
+    size_t taken = 0;
+    size_t at = 0; // In the first span.
+    while (count != 0 && taken < room) {
+        if (at == spans->size) {
+            ++spans;
+            --count;
+            at = 0;
+            continue;
+        }
+        size_t size = std::min({kPacket, room - taken, spans->size - at});
+        auto *segment =
+            static_cast<Segment *>(environment_.blocks.allocate(sizeof(Segment) + size));
+        if (segment == nullptr)
+            break;
+        ::new (segment) Segment();
+        segment->size = static_cast<uint32_t>(size);
+        std::memcpy(segment->data(), static_cast<const char *>(spans->data) + at, size);
+        at += size;
+        taken += size;
+        pipe.clear_ns = std::max(pipe.clear_ns, now_ns());
+        if (link.bytes_per_second != 0)
+            pipe.clear_ns += size * kSecond / link.bytes_per_second;
+        uint64_t due = add_saturating(
+            pipe.clear_ns, delay_ns + network_.delay(pipe.from->number, pipe.to->number, random_));
+        pipe.last_due_ns = std::max(pipe.last_due_ns, due);
+        segment->due_ns = pipe.last_due_ns;
+        pipe.flying.push(segment);
+        pipe.flying_bytes += size;
+    }
+    expect(pipe);
+    return taken;
+}
+
+void SimDriver::send_end(SimSocket &stream) noexcept {
+    Pipe &out = stream.out();
+    stream.shut = true;
+    out.ending = true;
+    uint64_t due = now_ns() + network_.delay(out.from->number, out.to->number, random_);
+    out.last_due_ns = std::max(out.last_due_ns, due);
+    expect(out);
+}
+
+// Along a pipe, to its sink. It may get lost.
+void SimDriver::send_reset(Pipe &pipe) noexcept {
+    if (pipe.sink != nullptr && !pipe.reset.pending)
+        post(pipe.reset, network_.delay(pipe.from->number, pipe.to->number, random_));
+}
+
+void SimDriver::reset_arrived(Pipe &pipe) noexcept {
+    if (network_.silent(pipe.from->number, pipe.to->number) || pipe.sink->dead())
+        return;
+    trace_.line(now_ns(), "a reset from %s arrives at %s port %u", pipe.from->name, pipe.to->name,
+                pipe.sink->local.port);
+    break_stream(*pipe.sink, FERRY_E_CONNECTION_RESET);
+}
+
+// Its connection is no more. What has arrived can still be read.
+void SimDriver::break_stream(SimSocket &stream, int32_t status) noexcept {
+    if (stream.broken)
+        return;
+    stream.error = failure(status);
+    stream.broken = true;
+    Pipe &out = stream.out();
+    free_segments(out);
+    drop(out.arrival);
+    stream.in().ended = true;
+    drop(stream.probe);
+    wake_reader(stream);
+    wake_writer(stream);
+}
+
+// A fault: both ends see it.
+void SimDriver::reset_both(SimSocket &stream) noexcept {
+    send_reset(stream.out());
+    break_stream(stream, FERRY_E_CONNECTION_RESET);
+}
+
+// A host has crashed: nobody there waits any more.
+void SimDriver::end_all_of(SimSocket &socket) noexcept {
+    if (!socket.reading.pending)
+        post(socket.reading, 0);
+    if (socket.is_listener) {
+        while (SimSocket *unaccepted = socket.waiting) {
+            socket.waiting = unaccepted->next_waiting;
+            close_stream(*unaccepted);
+        }
+        return;
+    }
+    drop(socket.probe);
+    wake_writer(socket);
+}
+
+// ---- faults on the way --------------------------------------------------------------------------
+
+// Something is there to be received or accepted: false if not yet, or never.
+bool SimDriver::may_go_on(SimSocket &socket, uint32_t call) noexcept {
+    if (socket.judged)
+        return true;
+    socket.judged = true;
+    socket.verdict = meet(call, *socket.machine);
+    if (socket.verdict.never) {
+        socket.deaf = true;
+        return false;
+    }
+    if (socket.verdict.delay_ns == 0)
+        return true;
+    drop(socket.reading);
+    post(socket.reading, socket.verdict.delay_ns);
+    return false;
+}
+
+void SimDriver::end_canceled(SimSocket &socket) noexcept {
+    Outcome canceled = {.status = FERRY_E_CANCELED};
+    if (socket.is_listener) {
+        if (socket.accept.active)
+            end_accept(socket, canceled);
+    } else if (socket.receive.active) {
+        end_receive(socket, canceled);
+    }
+}
+
+// ---- receiving ----------------------------------------------------------------------------------
+
+static bool has_something(const SimSocket &stream) {
+    return stream.in().arrived_bytes != 0 || stream.in().ended || stream.error.status != FERRY_OK ||
+           stream.dead();
+}
+
+void SimDriver::start_receive(Socket &socket) noexcept {
+    SimSocket &stream = own(socket);
+    if (!has_something(stream))
+        return;
+    if (at_once())
+        receive(stream);
+    else
+        post(stream.reading, 0);
+}
+
+void SimDriver::cancel_receive(Socket &socket) noexcept {
+    SimSocket &stream = own(socket);
+    if (at_once())
+        end_canceled(stream);
+    else if (!stream.canceling.pending)
+        post(stream.canceling, 0);
+}
+
+void SimDriver::end_receive(SimSocket &stream, const Outcome &outcome) noexcept {
+    drop(stream.reading);
+    drop(stream.canceling);
+    stream.judged = false;
+    stream.receive.complete(outcome);
+}
+
+void SimDriver::wake_reader(SimSocket &stream) noexcept {
+    if (!stream.reading.pending)
+        post(stream.reading, 0);
+}
+
+void SimDriver::receive(SimSocket &stream) noexcept {
+    if (stream.transfer_in != nullptr) {
+        go_on(*stream.transfer_in);
+        return;
+    }
+    Receive &receive = stream.receive;
+    if (!receive.active || stream.deaf || !has_something(stream))
+        return;
+    if (stream.dead()) {
+        end_receive(stream, failure(FERRY_E_NETWORK_DOWN));
+        return;
+    }
+    if (!may_go_on(stream, FERRY_SIM_RECEIVE))
+        return;
+    if (stream.verdict.reset)
+        reset_both(stream);
+    if (stream.verdict.fail.status != FERRY_OK) {
+        end_receive(stream, stream.verdict.fail);
+    } else if (stream.in().arrived_bytes != 0) {
+        end_receive(stream, take_in(stream));
+    } else {
+        Outcome outcome = stream.error; // Told once; then it is the end.
+        stream.error = {};
+        end_receive(stream, outcome);
+    }
+}
+
+// What has arrived into the memory of a receive.
+Outcome SimDriver::take_in(SimSocket &stream) noexcept {
+    Receive &receive = stream.receive;
+    Span space{receive.memory, receive.size};
+    bool lend = space.data == nullptr;
+    int32_t status = FERRY_OK;
+    if (lend)
+        space = environment_.host.lend_space(stream, &status);
+    if (status != FERRY_OK)
+        return {.status = status};
+    size_t size = space.size;
+    if (stream.verdict.part)
+        size = 1 + random_.below(std::min(size, stream.in().arrived_bytes));
+    size = copy_out(stream, space.data, size);
+    if (lend) {
+        receive.memory = space.data;
+        receive.buffer = environment_.host.lend(stream, size);
+    }
+    return {.result = static_cast<int64_t>(size)};
+}
+
+// Out of what has arrived. Bytes.
+size_t SimDriver::copy_out(SimSocket &stream, void *memory, size_t capacity) noexcept {
+    Pipe &in = stream.in();
+    size_t copied = 0;
+    while (copied < capacity && !in.arrived.empty()) {
+        Segment *first = in.arrived.front();
+        size_t part = std::min<size_t>(capacity - copied, first->size - first->taken);
+        std::memcpy(static_cast<char *>(memory) + copied, first->data() + first->taken, part);
+        first->taken += static_cast<uint32_t>(part);
+        copied += part;
+        if (first->taken == first->size) {
+            in.arrived.pop();
+            environment_.blocks.free(first, sizeof(Segment) + first->size);
+        }
+    }
+    in.arrived_bytes -= copied;
+    if (in.source != nullptr && !in.room.pending)
+        post(in.room, network_.delay(in.to->number, in.from->number, random_));
+    return copied;
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+void SimDriver::tell_room(Pipe &pipe) noexcept {
+    if (!pipe.source->dead() && network_.silent(pipe.to->number, pipe.from->number))
+        post(pipe.room, kRetryNs); // The news gets lost; the sender asks again.
+    else
+        wake_writer(*pipe.source);
+}
+
+void SimDriver::wake_writer(SimSocket &stream) noexcept {
+    if (!stream.writing.pending)
+        post(stream.writing, 0);
+}
+
+size_t SimDriver::room_for(const SimSocket &stream) const noexcept {
+    const Pipe &out = stream.out();
+    uint64_t most = stream.send_buffer;
+    if (out.sink != nullptr)
+        most += out.sink->receive_buffer;
+    uint64_t used = out.flying_bytes + out.arrived_bytes;
+    return used < most ? static_cast<size_t>(most - used) : 0;
+}
+
+// 0 bytes: there is no room.
+Outcome SimDriver::take(SimSocket &stream, const ConstSpan *spans, size_t count) noexcept {
+    if (stream.dead())
+        return failure(FERRY_E_NETWORK_DOWN);
+    if (stream.error.status != FERRY_OK) {
+        Outcome error = stream.error;
+        stream.error = {};
+        return error;
+    }
+    if (stream.broken || stream.shut)
+        return failure(FERRY_E_BROKEN_PIPE);
+    size_t room = room_for(stream);
+    if (room == 0)
+        return {};
+    Verdict verdict = meet(FERRY_SIM_SEND, *stream.machine);
+    if (verdict.reset) {
+        reset_both(stream);
+        stream.error = {};
+        return failure(FERRY_E_CONNECTION_RESET);
+    }
+    if (verdict.fail.status != FERRY_OK)
+        return verdict.fail;
+    size_t size = 0;
+    for (size_t i = 0; i < count; ++i)
+        size += spans[i].size;
+    room = std::min(room, size);
+    if (verdict.part)
+        room = 1 + random_.below(room);
+    size_t taken = fly(stream.out(), spans, count, room, verdict.delay_ns);
+    return taken != 0 ? Outcome{.result = static_cast<int64_t>(taken)} : failure(FERRY_E_NO_MEMORY);
+}
+
+bool SimDriver::send(Socket &socket, const ConstSpan *spans, size_t count,
+                     Outcome *outcome) noexcept {
+    SimSocket &stream = own(socket);
+    if (count <= SimSocket::kHeldMax && !at_once()) {
+        std::copy(spans, spans + count, stream.held);
+        stream.held_count = count;
+        wake_writer(stream);
+        return false;
+    }
+    *outcome = take(stream, spans, count);
+    stream.blocked = outcome->status == FERRY_OK && outcome->result == 0;
+    return !stream.blocked;
+}
+
+void SimDriver::cancel_send(Socket &socket) noexcept {
+    SimSocket &stream = own(socket);
+    stream.send_canceled = true;
+    if (at_once())
+        finish_send(stream);
+    else
+        wake_writer(stream);
+}
+
+// There may be room, or it is to end.
+void SimDriver::finish_send(SimSocket &stream) noexcept {
+    if (stream.transfer_out != nullptr) {
+        go_on(*stream.transfer_out);
+        return;
+    }
+    if (!stream.blocked && stream.held_count == 0)
+        return;
+    Outcome outcome;
+    if (stream.held_count != 0 && !stream.send_canceled) {
+        outcome = take(stream, stream.held, stream.held_count);
+        if (outcome.status == FERRY_OK && outcome.result == 0)
+            return;
+    }
+    stream.held_count = 0;
+    stream.blocked = false;
+    stream.send_canceled = false;
+    environment_.host.sent(stream, outcome);
+}
+
+Outcome SimDriver::shut_down(Socket &socket) noexcept {
+    SimSocket &stream = own(socket);
+    if (stream.dead())
+        return failure(FERRY_E_NETWORK_DOWN);
+    if (stream.broken)
+        return failure(FERRY_E_NOT_CONNECTED);
+    if (!stream.shut)
+        send_end(stream);
+    return {};
+}
+
+// ---- options ------------------------------------------------------------------------------------
+
+Outcome SimDriver::set(Socket &socket, uint32_t option, int64_t value) noexcept {
+    SimSocket &target = own(socket);
+    if (target.dead())
+        return failure(FERRY_E_NETWORK_DOWN);
+    if (option == FERRY_SOCKET_RECEIVE_BUFFER) {
+        target.receive_buffer = static_cast<uint64_t>(value);
+        return {};
+    }
+    if (option == FERRY_SOCKET_SEND_BUFFER) {
+        target.send_buffer = static_cast<uint64_t>(value);
+        return {};
+    }
+    if (target.is_listener)
+        return kUnsupported;
+    if (option == FERRY_SOCKET_LINGER) {
+        target.linger_reset = value == 0;
+    } else if (option == FERRY_SOCKET_KEEP_ALIVE) {
+        drop(target.probe);
+        target.probe_ns = static_cast<uint64_t>(value) * kSecond;
+        target.unanswered = 0;
+        if (value != 0 && !target.broken)
+            post(target.probe, target.probe_ns);
+    }
+    return {};
+}
+
+// A keep-alive probe, and its answer.
+void SimDriver::look_for_peer(SimSocket &stream) noexcept {
+    Pipe &out = stream.out();
+    bool heard = !network_.silent(out.from->number, out.to->number) &&
+                 !network_.silent(out.to->number, out.from->number);
+    bool there = out.sink != nullptr && !out.sink->dead() && !out.sink->broken;
+    if (heard && !there && !stream.in().ended) {
+        break_stream(stream, FERRY_E_CONNECTION_RESET);
+        return;
+    }
+    stream.unanswered = heard ? 0 : stream.unanswered + 1;
+    if (stream.unanswered > kProbes)
+        break_stream(stream, FERRY_E_CONNECTION_TIMED_OUT);
+    else
+        post(stream.probe, heard ? stream.probe_ns : std::max(stream.probe_ns / 10, kSecond));
+}
+
+Outcome SimDriver::address(Socket &socket, bool peer, ferry_address *address) noexcept {
+    const SimSocket &asked = own(socket);
+    if (peer && (asked.is_listener || asked.broken))
+        return failure(FERRY_E_NOT_CONNECTED);
+    *address = peer ? asked.peer : asked.local;
+    return {};
+}
+
+} // namespace ferry::driver::sim
