@@ -23,6 +23,8 @@ constexpr size_t kSector = 512;
 
 // A disk whose memory is counted.
 struct World {
+    World() { assert_int_equal(disk.open(), FERRY_OK); }
+
     unit::Heap heap;
     ferry::Allocator allocator = heap.allocator();
     Disk disk{allocator};
@@ -305,6 +307,7 @@ void refused_memory_leaves_everything_sound(void **) {
         ferry::Allocator allocator(Refusing::allocate, Refusing::free, &refusing);
         {
             Disk disk(allocator);
+            assert_int_equal(disk.open(), FERRY_OK);
             refusing.left = refused;
             good = every_call(disk);
             good = good && refusing.left != UINT64_MAX && refusing.left < UINT64_MAX / 2;

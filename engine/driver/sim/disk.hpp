@@ -45,6 +45,8 @@ class Disk {
     Disk(const Disk &) = delete;
     Disk &operator=(const Disk &) = delete;
 
+    // Before all else: the root. FERRY_OK or FERRY_E_NO_MEMORY.
+    ferry_status open() noexcept;
     void set_bytes_max(uint64_t bytes) noexcept { bytes_max_ = bytes; }
     // By sectors; of all files that have a name or are open.
     uint64_t bytes_used() const noexcept { return used_; }

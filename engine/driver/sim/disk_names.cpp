@@ -21,6 +21,15 @@ static uint64_t key_of(uint64_t folder, const char *name, size_t size) noexcept 
 
 Disk::Disk(const Allocator &allocator) : allocator_(allocator), entries_(allocator) {}
 
+ferry_status Disk::open() noexcept {
+    root_ = make_node(true, kFolderPermissions, 0);
+    if (root_ == nullptr)
+        return FERRY_E_NO_MEMORY;
+    root_->names = 1;
+    root_->parent = root_;
+    return FERRY_OK;
+}
+
 Disk::~Disk() {
     for (Node *node = nodes_; node != nullptr; node = node->next) {
         node->opens = 1; // None goes before all entries have.
@@ -139,13 +148,6 @@ Disk::Node *Disk::make_folder(Node &parent, const char *name, size_t size,
 
 // make: folders that are missing, where a '/' follows.
 Outcome Disk::walk(const char *path, bool make, uint64_t now_ns, Place *place) noexcept {
-    if (root_ == nullptr) {
-        root_ = make_node(true, kFolderPermissions, now_ns);
-        if (root_ == nullptr)
-            return failure(FERRY_E_NO_MEMORY);
-        root_->names = 1;
-        root_->parent = root_;
-    }
     if (path[0] == '\0')
         return failure(FERRY_E_NOT_FOUND);
     if (strnlen(path, kPathMax + 1) > kPathMax)
@@ -241,18 +243,21 @@ Outcome Disk::rename(Node &folder, const char *from, const char *to, uint64_t no
     return {};
 }
 
-// Of a file.
+// Of a file. Without memory to note it the journal is written: it needs none.
 Outcome Disk::unlink(Node &folder, const char *name, uint64_t now_ns) noexcept {
     Entry *entry = find(folder, name, std::strlen(name));
     if (entry == nullptr)
         return failure(FERRY_E_NOT_FOUND);
     auto *change = allocator_.create<Change>();
-    if (change == nullptr)
-        return failure(FERRY_E_NO_MEMORY);
     take(*entry);
+    entry->node->changed_ns = folder.modified_ns = folder.changed_ns = now_ns;
+    if (change == nullptr) {
+        commit(folder, folder.change_count);
+        free_entry(*entry);
+        return {};
+    }
     change->taken[0] = entry;
     log(folder, *change);
-    entry->node->changed_ns = folder.modified_ns = folder.changed_ns = now_ns;
     return {};
 }
 
