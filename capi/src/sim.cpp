@@ -104,9 +104,11 @@ ferry_status ferry_sim_set_link(ferry_engine *engine, uint32_t from, uint32_t to
         status = find_host(engine, to, true, &world);
     if (status == FERRY_OK && link->reserved != 0)
         status = FERRY_E_UNSUPPORTED;
-    if (status == FERRY_OK)
-        world->network().set_link(from, to, *link);
-    return status;
+    if (status != FERRY_OK)
+        return status;
+    world->network().set_link(from, to, *link);
+    world->network_changed();
+    return FERRY_OK;
 }
 
 ferry_status ferry_sim_partition(ferry_engine *engine, uint32_t one, uint32_t other, bool cut) {

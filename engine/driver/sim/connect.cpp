@@ -162,7 +162,7 @@ void SimDriver::start_accept(Socket &socket) noexcept {
     if (at_once())
         accept(listener);
     else
-        post(listener.reading, 0);
+        wake_reader(listener);
 }
 
 void SimDriver::cancel_accept(Socket &socket) noexcept {

@@ -96,17 +96,20 @@ ferry_status SimDriver::crash(Machine &machine) noexcept {
             end_all_of(*socket);
     }
     crash_connects(machine);
+    network_changed();
     return crash_disk(machine);
 }
 
 void SimDriver::partition(uint32_t one, uint32_t other, bool cut) noexcept {
     trace_.line(now_ns(), "%s %u and %u", cut ? "part" : "join", one, other);
     network_.partition(one, other, cut);
+    network_changed();
 }
 
 void SimDriver::restart(Machine &machine) noexcept {
     trace_.line(now_ns(), "restart of %s", machine.name);
     machine.up = true;
+    network_changed();
 }
 
 } // namespace ferry::driver::sim

@@ -64,8 +64,9 @@ struct Pipe {
     uint64_t clear_ns = 0;    // When the way has taken in what was sent.
     uint64_t stuck_ns = 0;    // Since when nothing gets through; 0 = it does.
     uint32_t tries = 0;
-    bool ending = false; // The end was sent,
-    bool ended = false;  // and has come.
+    bool room_lost = false; // The source was to hear of room, and could not.
+    bool ending = false;    // The end was sent,
+    bool ended = false;     // and has come.
 };
 
 struct Connection {
@@ -169,6 +170,7 @@ class SimDriver final : public Driver {
     Faults &faults() noexcept { return faults_; }
     Trace &trace() noexcept { return trace_; }
     void advance(uint64_t duration_ns) noexcept;
+    void network_changed() noexcept;
     ferry_status crash(Machine &machine) noexcept;
     void restart(Machine &machine) noexcept;
     void partition(uint32_t one, uint32_t other, bool cut) noexcept;
@@ -258,6 +260,7 @@ class SimDriver final : public Driver {
     void reset_both(SimSocket &stream) noexcept;
     void end_all_of(SimSocket &socket) noexcept;
     void end_receive(SimSocket &stream, const Outcome &outcome) noexcept;
+    void watch_peer(SimSocket &stream) noexcept;
     void wake_reader(SimSocket &stream) noexcept;
     void receive(SimSocket &stream) noexcept;
     Outcome take_in(SimSocket &stream) noexcept;

@@ -241,8 +241,7 @@ void SimDriver::reset_both(SimSocket &stream) noexcept {
 
 // A host has crashed: nobody there waits any more.
 void SimDriver::end_all_of(SimSocket &socket) noexcept {
-    if (!socket.reading.pending)
-        post(socket.reading, 0);
+    wake_reader(socket);
     if (socket.is_listener) {
         while (SimSocket *unaccepted = socket.waiting) {
             socket.waiting = unaccepted->next_waiting;
@@ -297,7 +296,7 @@ void SimDriver::start_receive(Socket &socket) noexcept {
     if (at_once())
         receive(stream);
     else
-        post(stream.reading, 0);
+        wake_reader(stream);
 }
 
 void SimDriver::cancel_receive(Socket &socket) noexcept {
@@ -392,9 +391,8 @@ size_t SimDriver::copy_out(SimSocket &stream, void *memory, size_t capacity) noe
 // ---- sending ------------------------------------------------------------------------------------
 
 void SimDriver::tell_room(Pipe &pipe) noexcept {
-    if (!pipe.source->dead() && network_.silent(pipe.to->number, pipe.from->number))
-        post(pipe.room, kRetryNs); // The news gets lost; the sender asks again.
-    else
+    pipe.room_lost = network_.silent(pipe.to->number, pipe.from->number);
+    if (!pipe.room_lost || pipe.source->dead())
         wake_writer(*pipe.source);
 }
 
@@ -520,10 +518,27 @@ Outcome SimDriver::set(Socket &socket, uint32_t option, int64_t value) noexcept 
         drop(target.probe);
         target.probe_ns = static_cast<uint64_t>(value) * kSecond;
         target.unanswered = 0;
-        if (value != 0 && !target.broken)
-            post(target.probe, target.probe_ns);
+        watch_peer(target);
     }
     return {};
+}
+
+// As long as the peer answers, probes change nothing: they are made up when the network has changed, so that
+// a world in which nothing else happens has an end.
+void SimDriver::watch_peer(SimSocket &stream) noexcept {
+    if (stream.probe_ns != 0 && !stream.broken && !stream.dead() && !stream.probe.pending)
+        post(stream.probe, stream.probe_ns);
+}
+
+void SimDriver::network_changed() noexcept {
+    for (SimSocket *at = sockets_; at != nullptr; at = at->next) {
+        if (at->is_listener)
+            continue;
+        watch_peer(*at);
+        Pipe &out = at->out();
+        if (out.room_lost && !out.room.pending)
+            post(out.room, kRetryNs); // The sender has asked again.
+    }
 }
 
 // A keep-alive probe, and its answer.
@@ -539,8 +554,8 @@ void SimDriver::look_for_peer(SimSocket &stream) noexcept {
     stream.unanswered = heard ? 0 : stream.unanswered + 1;
     if (stream.unanswered > kProbes)
         break_stream(stream, FERRY_E_CONNECTION_TIMED_OUT);
-    else
-        post(stream.probe, heard ? stream.probe_ns : std::max(stream.probe_ns / 10, kSecond));
+    else if (!heard)
+        post(stream.probe, std::max(stream.probe_ns / 10, kSecond));
 }
 
 Outcome SimDriver::address(Socket &socket, bool peer, ferry_address *address) noexcept {
