@@ -27,6 +27,7 @@ struct SimSocket;
 struct ConnectJob;
 struct ResolveJob;
 struct TransferJob;
+struct FileJob;
 
 // Something under way for a primitive; in its job pointer. size: of the block it lies in.
 struct Job : Event {
@@ -218,6 +219,8 @@ class SimDriver final : public Driver {
     void step_connect(ConnectJob &job) noexcept;
     void answer(ResolveJob &job) noexcept;
     void go_on(TransferJob &job) noexcept;
+    void run_steps(FileJob &job) noexcept;
+    void finish_close(SimFile &file) noexcept;
 
   private:
     friend class ferry::Allocator;
@@ -271,9 +274,33 @@ class SimDriver final : public Driver {
     bool read_in(TransferJob &job) noexcept;
     bool write_out(TransferJob &job) noexcept;
 
-    // file.cpp. A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.
+    // file.cpp
+    Machine *find_disk(const char *path, const char **local) noexcept;
+    SimFile *make_file(const char *path) noexcept;
+    void free_file(SimFile &file) noexcept;
+    FileJob *make_file_job(Primitive &primitive, const char *path) noexcept;
+    void begin(FileJob &job) noexcept;
+    uint64_t prepare(FileJob &job) noexcept;
+    uint64_t disk_delay(const Machine &machine, uint64_t bytes) noexcept;
+    bool step(FileJob &job) noexcept;
+    bool open_step(FileJob &job) noexcept;
+    bool read_step(FileJob &job) noexcept;
+    bool write_step(FileJob &job) noexcept;
+    bool other_step(FileJob &job) noexcept;
+    void end(FileJob &job) noexcept;
+    void release(FileJob &job) noexcept;
+    void withdraw(FileJob &job) noexcept;
+    // A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.
     Outcome read_piece(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
     Outcome write_piece(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
+    Outcome read_now(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
+    Outcome write_now(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
+    // whole_file.cpp
+    bool step_load(FileJob &job) noexcept;
+    Outcome resize_load(FileJob &job, size_t size) noexcept;
+    bool step_store(FileJob &job) noexcept;
+    Outcome open_store(FileJob &job) noexcept;
+    Outcome write_store(FileJob &job) noexcept;
     // The disk loses what it may lose, what is pending there ends. FERRY_OK or FERRY_E_NO_MEMORY.
     ferry_status crash_disk(Machine &machine) noexcept;
 
@@ -288,7 +315,7 @@ class SimDriver final : public Driver {
     bool more_ = false;
     SimSocket *sockets_ = nullptr;
     ConnectJob *connecting_ = nullptr;
-    SimFile *files_ = nullptr;
+    FileJob *file_jobs_ = nullptr;
 };
 
 } // namespace ferry::driver::sim

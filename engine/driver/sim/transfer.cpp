@@ -1,6 +1,6 @@
 // Copies between streams and files: a packet's worth at a time, through a buffer.
 #include "base/id.hpp"
-#include "driver/sim/sim_driver.hpp"
+#include "driver/sim/file.hpp"
 
 #include <ferry/status.h>
 
