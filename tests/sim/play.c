@@ -28,8 +28,9 @@ typedef struct trouble {
     uint32_t cut;    /* The network is cut for a while. */
     uint32_t crash;
     uint32_t jump;
-    uint64_t stop;  /* Shut down after so many steps; 0 = no. */
-    uint64_t begin; /* All of it begins after so many, or scenes would seldom get beyond their first. */
+    uint64_t stop; /* Shut down after so many steps; 0 = no. */
+    uint64_t
+        begin; /* All of it begins after so many, or scenes would seldom get beyond their first. */
 } trouble;
 
 struct play {
