@@ -56,6 +56,44 @@ struct play {
     size_t block_count;
 };
 
+/* How often operations ended how, over all plays: what was really tried. */
+enum { TALLY_MAX = 2048 };
+static struct {
+    uint16_t opcode;
+    ferry_status status;
+    uint64_t count;
+} tally[TALLY_MAX];
+
+static void count_end(const ferry_completion *c) {
+    size_t i = 0;
+    while (tally[i].count != 0 && (tally[i].opcode != c->opcode || tally[i].status != c->status)) {
+        i++;
+    }
+    if (i < TALLY_MAX - 1) {
+        tally[i].opcode = c->opcode;
+        tally[i].status = c->status;
+        tally[i].count++;
+    }
+}
+
+void play_print_tally(void) {
+    for (uint16_t opcode = 1; opcode < 128; opcode++) {
+        bool any = false;
+        for (size_t i = 0; tally[i].count != 0; i++) {
+            if (tally[i].opcode == opcode) {
+                printf("%s", any ? "" : ferry_opcode_name(opcode));
+                printf("%s", any ? "" : ": ");
+                printf("%s%s %llu", any ? ", " : "", ferry_status_name(tally[i].status) + 6,
+                       (unsigned long long)tally[i].count);
+                any = true;
+            }
+        }
+        if (any) {
+            printf("\n");
+        }
+    }
+}
+
 static void print_trace(play *p) {
     static char text[65536];
     size_t size = 0;
@@ -154,6 +192,7 @@ static void note(play *p, const ferry_completion *c) {
         p->handles[p->handle_count++] = c->handle;
     }
     if ((c->flags & FERRY_MORE) == 0) {
+        count_end(c);
         note_end(p, c->op);
     }
     p->inbox[p->inbox_count++] = *c;
@@ -201,19 +240,19 @@ void play_release(play *p, const ferry_completion *completion) {
 
 static void choose_trouble(play *p) {
     trouble *t = &p->trouble;
-    static const uint32_t chances[] = {0, 0, 3000, 20000, 100000};
-    static const uint32_t rates[] = {0, 0, 0, 4, 20, 100};
+    static const uint32_t chances[] = {0, 3000, 20000, 100000};
+    static const uint32_t rates[] = {0, 0, 3, 8, 30};
 #define PICK(list) (list)[play_below(p, sizeof(list) / sizeof(list)[0])]
     t->chaos_ppm = PICK(chances);
     t->deadline = PICK(rates);
     t->cancel = PICK(rates);
-    t->discard = PICK(rates) * 2;
+    t->discard = PICK(rates);
     t->lazy = PICK(rates);
     t->refuse = PICK(rates) * 5;
-    t->cut = PICK(rates) * 4;
-    t->crash = PICK(rates) * 10;
+    t->cut = PICK(rates) * 2;
+    t->crash = PICK(rates) * 3;
     t->jump = PICK(rates);
-    t->begin = once_in(p, 3) ? 1 : 1 + play_below(p, 60);
+    t->begin = 1 + play_below(p, once_in(p, 3) ? 4 : 30);
     t->stop = once_in(p, 4) ? t->begin + play_below(p, 60) : 0;
 #undef PICK
 }
@@ -507,6 +546,10 @@ uint64_t play_scene(const play_options *options) {
     }
     p->options = *options;
     p->random = options->seed;
+    for (const char *at = options->scene->name; *at != '\0'; at++) {
+        p->random =
+            p->random * 31 + (unsigned char)*at; /* Scenes that are alike see other trouble. */
+    }
     p->judge = referee_create();
     if (!options->fair) {
         choose_trouble(p);
