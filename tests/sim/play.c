@@ -29,6 +29,8 @@ typedef struct trouble {
     uint32_t crash;
     uint32_t jump;
     uint64_t stop; /* Shut down after so many steps; 0 = no. */
+    uint64_t
+        begin; /* All of it begins after so many, or scenes would seldom get beyond their first. */
 } trouble;
 
 struct play {
@@ -53,6 +55,44 @@ struct play {
     void *blocks[BLOCKS_MAX];
     size_t block_count;
 };
+
+/* How often operations ended how, over all plays: what was really tried. */
+enum { TALLY_MAX = 2048 };
+static struct {
+    uint16_t opcode;
+    ferry_status status;
+    uint64_t count;
+} tally[TALLY_MAX];
+
+static void count_end(const ferry_completion *c) {
+    size_t i = 0;
+    while (tally[i].count != 0 && (tally[i].opcode != c->opcode || tally[i].status != c->status)) {
+        i++;
+    }
+    if (i < TALLY_MAX - 1) {
+        tally[i].opcode = c->opcode;
+        tally[i].status = c->status;
+        tally[i].count++;
+    }
+}
+
+void play_print_tally(void) {
+    for (uint16_t opcode = 1; opcode < 128; opcode++) {
+        bool any = false;
+        for (size_t i = 0; tally[i].count != 0; i++) {
+            if (tally[i].opcode == opcode) {
+                printf("%s", any ? "" : ferry_opcode_name(opcode));
+                printf("%s", any ? "" : ": ");
+                printf("%s%s %llu", any ? ", " : "", ferry_status_name(tally[i].status) + 6,
+                       (unsigned long long)tally[i].count);
+                any = true;
+            }
+        }
+        if (any) {
+            printf("\n");
+        }
+    }
+}
 
 static void print_trace(play *p) {
     static char text[65536];
@@ -152,6 +192,7 @@ static void note(play *p, const ferry_completion *c) {
         p->handles[p->handle_count++] = c->handle;
     }
     if ((c->flags & FERRY_MORE) == 0) {
+        count_end(c);
         note_end(p, c->op);
     }
     p->inbox[p->inbox_count++] = *c;
@@ -199,19 +240,20 @@ void play_release(play *p, const ferry_completion *completion) {
 
 static void choose_trouble(play *p) {
     trouble *t = &p->trouble;
-    static const uint32_t chances[] = {0, 0, 3000, 20000, 100000};
-    static const uint32_t rates[] = {0, 0, 0, 4, 20, 100};
+    static const uint32_t chances[] = {0, 3000, 20000, 100000};
+    static const uint32_t rates[] = {0, 0, 3, 8, 30};
 #define PICK(list) (list)[play_below(p, sizeof(list) / sizeof(list)[0])]
     t->chaos_ppm = PICK(chances);
     t->deadline = PICK(rates);
     t->cancel = PICK(rates);
-    t->discard = PICK(rates) * 2;
+    t->discard = PICK(rates);
     t->lazy = PICK(rates);
     t->refuse = PICK(rates) * 5;
-    t->cut = PICK(rates) * 4;
-    t->crash = PICK(rates) * 10;
+    t->cut = PICK(rates) * 2;
+    t->crash = PICK(rates) * 3;
     t->jump = PICK(rates);
-    t->stop = once_in(p, 4) ? 1 + play_below(p, 60) : 0;
+    t->begin = 1 + play_below(p, once_in(p, 3) ? 4 : 30);
+    t->stop = once_in(p, 4) ? t->begin + play_below(p, 60) : 0;
 #undef PICK
 }
 
@@ -239,13 +281,21 @@ static void stop(play *p) {
     MUST(p, ferry_engine_shutdown(p->engine, FERRY_FOREVER) == FERRY_OK);
 }
 
+static void begin_trouble(play *p) {
+    allocator_refuse_nothing(&p->allocator);
+    MUST(p, ferry_sim_add_chaos(p->engine, p->trouble.chaos_ppm) == FERRY_OK);
+    p->allocator.refuse_every = p->trouble.refuse;
+}
+
 /* Before each run of the engine. */
 static void make_trouble(play *p) {
     const trouble *t = &p->trouble;
-    if (p->options.fair || p->stopped) {
+    if (p->options.fair || p->stopped || ++p->steps < t->begin) {
         return;
     }
-    p->steps++;
+    if (p->steps == t->begin) {
+        begin_trouble(p);
+    }
     if (once_in(p, t->cancel) && p->op_count > 0) {
         ferry_op op = p->ops[play_below(p, p->op_count)];
         ferry_status status = referee_cancel(p->judge, p->queue, op);
@@ -291,7 +341,7 @@ static bool step(play *p) {
         uint64_t wait = once_in(p, 8) ? 0 : once_in(p, 8) ? 1000 : FERRY_FOREVER;
         ferry_run_report report = {.struct_size = sizeof report};
         MUST(p, ferry_engine_run(p->engine, wait, 0, &report) == FERRY_OK);
-        if (once_in(p, p->trouble.lazy) && !p->options.fair) {
+        if (!p->options.fair && p->steps >= p->trouble.begin && once_in(p, p->trouble.lazy)) {
             return true;
         }
         return collect(p) > 0 || report.completed > 0 || wait != FERRY_FOREVER || now(p) != before;
@@ -337,7 +387,8 @@ ferry_op play_start(play *p, const ferry_request *request) {
     ferry_request own = *request;
     ferry_op op = FERRY_NONE;
     own.tag = p->steps + 1;
-    if (!p->options.fair && own.deadline_ns == 0 && once_in(p, p->trouble.deadline)) {
+    if (!p->options.fair && own.deadline_ns == 0 && p->steps >= p->trouble.begin &&
+        once_in(p, p->trouble.deadline)) {
         own.deadline_ns = 1 + play_below(p, UINT64_C(10000000000));
     }
     ferry_status status = referee_submit(p->judge, p->queue, &own, 1, &op, NULL);
@@ -434,7 +485,7 @@ ferry_handle play_open(play *p, const char *path, uint32_t flags) {
 
 /* --- The play ------------------------------------------------------------------------------ */
 
-static bool open_world(play *p) {
+static void open_world(play *p) {
     ferry_engine_options options = {
         .struct_size = sizeof options,
         .driver = FERRY_DRIVER_SIM,
@@ -453,7 +504,7 @@ static bool open_world(play *p) {
     MUST(p, ferry_sim_add_host(p->engine, "far", &far, 1, NULL) == FERRY_OK);
     MUST(p, ferry_sim_keep_trace(p->engine, 1 << 20) == FERRY_OK);
     if (p->options.fair) {
-        return true;
+        return;
     }
     ferry_sim_link link = {.struct_size = sizeof link,
                            .latency_ns = play_below(p, 50000000),
@@ -461,9 +512,6 @@ static bool open_world(play *p) {
                            .bytes_per_second = play_below(p, 3) == 0 ? 20000 : 0,
                            .loss_ppm = play_below(p, 3) == 0 ? 50000 : 0};
     MUST(p, ferry_sim_set_link(p->engine, FERRY_SIM_EVERY, FERRY_SIM_EVERY, &link) == FERRY_OK);
-    MUST(p, ferry_sim_add_chaos(p->engine, p->trouble.chaos_ppm) == FERRY_OK);
-    p->allocator.refuse_every = p->trouble.refuse;
-    return true;
 }
 
 static void close_world(play *p) {
@@ -498,6 +546,10 @@ uint64_t play_scene(const play_options *options) {
     }
     p->options = *options;
     p->random = options->seed;
+    for (const char *at = options->scene->name; *at != '\0'; at++) {
+        p->random =
+            p->random * 31 + (unsigned char)*at; /* Scenes that are alike see other trouble. */
+    }
     p->judge = referee_create();
     if (!options->fair) {
         choose_trouble(p);

@@ -43,6 +43,9 @@ typedef struct play_options {
 /** Play it; ends the program if something is wrong. Returns a number made of all completions. */
 uint64_t play_scene(const play_options *options);
 
+/** Print how often operations have ended how, in all plays so far. */
+void play_print_tally(void);
+
 /* --- For scenes ---------------------------------------------------------------------------- */
 
 /** Fail, with what to do to see it again. */

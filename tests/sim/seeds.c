@@ -2,9 +2,11 @@
  * Every operation in the simulated world, under many seeds.
  *
  *   sim_seeds [--scene NAME] [--from SEED] [--count N] [--seconds S] [--fair] [--trace] [--twice]
+ *             [--tally]
  *
  * --seconds: until so much time has passed, from the seed on. --fair: without any trouble. --trace: print
- * what happened in the world. --twice: each play twice, which must come out the same.
+ * what happened in the world. --twice: each play twice, which must come out the same. --tally: say in
+ * the end how often operations ended how.
  */
 #include "play.h"
 
@@ -19,12 +21,13 @@ typedef struct wish {
     uint64_t count;
     uint64_t seconds;
     bool twice;
+    bool tally;
 } wish;
 
 static _Noreturn void explain(void) {
     fprintf(stderr,
             "usage: sim_seeds [--scene NAME] [--from SEED] [--count N] [--seconds S] [--fair] "
-            "[--trace] [--twice]\n");
+            "[--trace] [--twice] [--tally]\n");
     exit(2);
 }
 
@@ -48,6 +51,8 @@ static wish read_arguments(int count, char **arguments) {
             w.play.print = true;
         } else if (strcmp(option, "--twice") == 0) {
             w.twice = true;
+        } else if (strcmp(option, "--tally") == 0) {
+            w.tally = true;
         } else if (i + 1 == count) {
             explain();
         } else if (strcmp(option, "--scene") == 0) {
@@ -109,6 +114,9 @@ int main(int count, char **arguments) {
                 plays++;
             }
         }
+    }
+    if (w.tally) {
+        play_print_tally();
     }
     printf("%llu plays, seeds %llu to %llu: all fine\n", (unsigned long long)plays,
            (unsigned long long)w.from, (unsigned long long)(seed - 1));
