@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { SEEDS = 20, HOURS = 3600 };
+enum { HOURS = 3600 };
 
 static void close_all(fixture *f, ferry_handle one, ferry_handle other) {
     ferry_request request;
@@ -16,22 +16,6 @@ static void close_all(fixture *f, ferry_handle one, ferry_handle other) {
     ferry_prepare_handle_close(&request, other);
     assert_status(sim_do(f, &request).status, FERRY_OK);
 }
-
-/* One test under many seeds, each with a fixture of its own. */
-static void under_seeds(void **state, void (*test)(fixture *f)) {
-    drive *how = ((fixture *)*state)->drive;
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        test(sim_open(state, seed));
-        assert_int_equal(fixture_teardown(state), 0);
-        *state = how;
-        assert_int_equal(fixture_setup(state), 0);
-    }
-}
-
-#define UNDER_SEEDS(test)                                                                          \
-    static void test##_under_seeds(void **state) {                                                 \
-        under_seeds(state, test);                                                                  \
-    }
 
 /* --- Time ---------------------------------------------------------------------------------- */
 

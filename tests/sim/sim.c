@@ -21,6 +21,17 @@ fixture *sim_open(void **state, uint64_t seed) {
     return f;
 }
 
+void sim_under_seeds(void **state, void (*test)(fixture *f)) {
+    enum { SEEDS = 20 };
+    drive *how = ((fixture *)*state)->drive;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        test(sim_open(state, seed));
+        assert_int_equal(fixture_teardown(state), 0);
+        *state = how;
+        assert_int_equal(fixture_setup(state), 0);
+    }
+}
+
 ferry_completion sim_next(fixture *f, ferry_op op) {
     for (int turns = 0; !fixture_has(f, op); turns++) {
         assert_true(turns < 1000000);

@@ -13,6 +13,15 @@ enum { SIM_ONE = 1, SIM_TWO = 2 };
 /** The test's fixture, on a world of this seed with two more hosts. */
 fixture *sim_open(void **state, uint64_t seed);
 
+/** One test under a number of seeds, each with a fixture of its own: what the seed leaves to chance must
+    not matter to it. */
+void sim_under_seeds(void **state, void (*test)(fixture *f));
+
+#define UNDER_SEEDS(test)                                                                          \
+    static void test##_under_seeds(void **state) {                                                 \
+        sim_under_seeds(state, test);                                                              \
+    }
+
 /** The address of one of them. */
 ferry_address sim_address(uint32_t host, uint16_t port);
 
