@@ -278,8 +278,8 @@ void SimDriver::start_connect(Connect &connect) noexcept {
 
 void SimDriver::end_connect(ConnectJob &job, const Outcome &outcome) noexcept {
     Connect &connect = job.connect();
-    trace_.line(now_ns(), "connect from %s port %u to port %u: %s", job.from->name,
-                job.local.port, connect.address.port, ferry_status_name(outcome.status));
+    trace_.line(now_ns(), "connect from %s port %u to port %u: %s", job.from->name, job.local.port,
+                connect.address.port, ferry_status_name(outcome.status));
     *job.link = job.next;
     if (job.next != nullptr)
         job.next->link = job.link;
