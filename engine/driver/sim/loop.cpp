@@ -75,11 +75,11 @@ Verdict SimDriver::meet(uint32_t call, const Machine &machine, const char *path)
     Verdict verdict = faults_.meet(call, machine.number, path, now_ns(), random_);
     if (trace_.on() && (verdict.fail.status != FERRY_OK || verdict.delay_ns != 0 || verdict.part ||
                         verdict.reset || verdict.never))
-        trace_.line(now_ns(), "fault: %s on %s%s%s%s%s%s, status %d, delay %" PRIu64 " ns",
-                    name_of(call), machine.name, path != nullptr ? " of " : "",
-                    path != nullptr ? path : "", verdict.part ? ", short" : "",
-                    verdict.reset ? ", reset" : "", verdict.never ? ", never" : "",
-                    verdict.fail.status, verdict.delay_ns);
+        trace_.line(now_ns(), "fault: %s on %s%s%s%s%s%s, %s, delay %" PRIu64 " ns", name_of(call),
+                    machine.name, path != nullptr ? " of " : "", path != nullptr ? path : "",
+                    verdict.part ? ", short" : "", verdict.reset ? ", reset" : "",
+                    verdict.never ? ", never" : "", ferry_status_name(verdict.fail.status),
+                    verdict.delay_ns);
     return verdict;
 }
 

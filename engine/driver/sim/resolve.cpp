@@ -89,7 +89,7 @@ void SimDriver::answer(ResolveJob &job) noexcept {
         else
             outcome = collect(environment_.host, resolve, name->addresses, name->count);
     }
-    trace_.line(now_ns(), "resolve %s: status %d", job.name(), outcome.status);
+    trace_.line(now_ns(), "resolve %s: %s", job.name(), ferry_status_name(outcome.status));
     free_job(job);
     resolve.complete(outcome);
 }
