@@ -86,6 +86,9 @@ static const struct {
     FUNCTION(ferry_queue_wait),
     FUNCTION(ferry_status_message),
     FUNCTION(ferry_status_name),
+    FUNCTION(ferry_trace_writer_create),
+    FUNCTION(ferry_trace_writer_destroy),
+    FUNCTION(ferry_trace_writer_event),
     FUNCTION(ferry_version),
 };
 
