@@ -7,6 +7,23 @@
 
 using namespace ferry;
 
+ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text,
+                               size_t capacity, size_t *size_out) {
+    if (size_out == nullptr)
+        return FERRY_E_INVALID;
+    *size_out = 0;
+    if (text == nullptr && capacity != 0)
+        return FERRY_E_INVALID;
+    ferry_status status = capi::check(engine);
+    if (status != FERRY_OK)
+        return status;
+    Text dump(text, capacity);
+    engine->engine.dump(timeout_ns, dump);
+    *size_out = dump.size();
+    dump.add("", 1);
+    return dump.fits() ? FERRY_OK : FERRY_E_LIMIT;
+}
+
 // ---- the writer of traces -----------------------------------------------------------------------
 
 struct ferry_trace_writer final {

@@ -424,6 +424,7 @@ void ferry_prepare_path_stat(ferry_request *request, const char *path, bool no_f
 void ferry_prepare_file_sync(ferry_request *request, ferry_handle file, bool data_only);
 void ferry_prepare_file_truncate(ferry_request *request, ferry_handle file, uint64_t size);
 void ferry_prepare_file_store(ferry_request *request, const char *path, const void *data, size_t size, uint32_t mode);
+ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text, size_t capacity, size_t *size_out);
 ferry_status ferry_trace_writer_create(const ferry_trace_writer_options *options, ferry_trace_writer **writer_out);
 void ferry_trace_writer_event(const ferry_trace_event *event, void *user_data);
 ferry_status ferry_trace_writer_destroy(ferry_trace_writer *writer);

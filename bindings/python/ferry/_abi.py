@@ -926,6 +926,8 @@ FUNCTIONS = {
         (None, (c_void_p, c_uint64, c_uint64), False),
     'ferry_prepare_file_store':
         (None, (c_void_p, c_char_p, c_void_p, c_size_t, c_uint32), False),
+    'ferry_engine_dump':
+        (c_int32, (c_void_p, c_uint64, c_void_p, c_size_t, c_void_p), True),
     'ferry_trace_writer_create':
         (c_int32, (c_void_p, c_void_p), False),
     'ferry_trace_writer_event':

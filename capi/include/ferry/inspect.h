@@ -16,6 +16,28 @@ extern "C" {
 /** Receives text, piece by piece; a piece need not end where a line does. Not ended by a zero. */
 typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
 
+/**
+ * Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a
+ * composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it.
+ *
+ * A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about
+ * a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or
+ * the host does not run it, is in the text with "answered": false. On the engine's own thread,
+ * callbacks included, the shard is told of at once.
+ *
+ * @param[in]  engine      The engine; also one that has been shut down.
+ * @param[in]  timeout_ns  How long to wait for all shards together; 0 = do not wait, FERRY_FOREVER.
+ * @param[out] text        Where to write it, with a zero behind; NULL = only ask for its size. Filled in part
+ *                         when capacity does not suffice. @borrowed
+ * @param[in]  capacity    Bytes there.
+ * @param[out] size_out    The text's size without the zero: capacity must be larger. It changes with each
+ *                         call, so leave some room. 0 on other failures. @borrowed
+ * @returns FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
+ * @threads any  @since API 1
+ */
+FERRY_API ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text,
+                                         size_t capacity, size_t *size_out);
+
 /** How to write a trace. Every field's 0 is its default, but for write. */
 typedef struct ferry_trace_writer_options {
     uint32_t struct_size; /**< sizeof(ferry_trace_writer_options); 0 is FERRY_E_INVALID. */

@@ -1309,6 +1309,18 @@ extern "C" {
         size: usize,
         mode: u32,
     );
+    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or the host does not run it, is in the text with "answered": false. On the engine's own thread, callbacks included, the shard is told of at once.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_engine_dump(
+        engine: *mut ferry_engine,
+        timeout_ns: u64,
+        text: *mut c_char,
+        capacity: usize,
+        size_out: *mut usize,
+    ) -> ferry_status;
     /// Make a writer of traces. Give ferry_trace_writer_event as ferry_engine_options.trace and the writer as its trace_user_data; several engines may have the same.
     ///
     /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (a longer struct with a non-zero tail), FERRY_E_NO_MEMORY.
