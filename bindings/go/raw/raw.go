@@ -153,6 +153,8 @@ const (
 	DriverUv = 1
 	// DriverUring: io_uring or no engine; libuv for what the ring cannot do.
 	DriverUring = 2
+	// DriverSim: A simulated world, decided by a seed: see sim.h.
+	DriverSim = 3
 	// RingAccept: Accepting connections.
 	RingAccept = 1
 	// RingConnect: Connecting.
@@ -219,6 +221,51 @@ const (
 	QueueInline = 2
 	// QueueHeld: Final completions wait for room: make some (store head) and call ferry_queue_arm.
 	QueueHeld = 1
+	// SimLocalhost: As a host: the first one, "localhost".
+	SimLocalhost = 0
+	// SimEvery: As a host: each of them.
+	SimEvery = 4294967295
+	// SimNameMax: A host's name: most bytes, without its NUL.
+	SimNameMax = 63
+	// SimAddressesMax: Addresses that a host or a name may have.
+	SimAddressesMax = 16
+	// SimHostsMax: Hosts that a world may have, "localhost" included.
+	SimHostsMax = 256
+	// SimListen: Opening a listener.
+	SimListen = 1
+	// SimAccept: Accepting a connection.
+	SimAccept = 2
+	// SimConnect: Connecting.
+	SimConnect = 4
+	// SimReceive: Receiving, each time something has come.
+	SimReceive = 8
+	// SimSend: Sending, each piece.
+	SimSend = 16
+	// SimResolve: Looking up a name.
+	SimResolve = 32
+	// SimOpen: Opening a file.
+	SimOpen = 64
+	// SimRead: Reading, each piece.
+	SimRead = 128
+	// SimWrite: Writing, each piece.
+	SimWrite = 256
+	// SimSync: Syncing a file or a folder.
+	SimSync = 512
+	// SimStat: Asking about a file or a path.
+	SimStat = 1024
+	// SimTruncate: Setting a file's size.
+	SimTruncate = 2048
+	// SimRename: Renaming, by a store.
+	SimRename = 4096
+	// SimClose: Closing a file.
+	SimClose = 8192
+	// SimShort: Read, write, receive, send: no more than a part at once, by chance. What Ferry
+	// promises whole still comes whole.
+	SimShort = 1
+	// SimReset: Receive, send: the connection is reset, on both sides.
+	SimReset = 2
+	// SimNever: Connect, accept, receive, resolve: no answer ever comes.
+	SimNever = 4
 	// SocketNoDelay: 1: small sends leave at once (TCP_NODELAY), as with every TCP stream at first. 0:
 	// the system gathers them.
 	SocketNoDelay = 1
@@ -600,6 +647,7 @@ type EngineOptions struct {
 	NameWorkersMax uint32
 	Driver         uint32
 	RingWithout    uint64
+	Seed           uint64
 }
 
 // RunReport: What one ferry_engine_run did. An output: set struct_size before the call.
@@ -693,6 +741,46 @@ type QueueMapping struct {
 	Head       uint64
 	Tail       uint64
 	Flags      uint64
+}
+
+// SimLink: The way from one host to another. 0 = as it says.
+type SimLink struct {
+	StructSize     uint32
+	Cut            uint32
+	LatencyNs      uint64
+	JitterNs       uint64
+	BytesPerSecond uint64
+	LossPpm        uint32
+	Reserved       uint32
+}
+
+// SimDisk: A host's disk.
+type SimDisk struct {
+	StructSize     uint32
+	Reserved       uint32
+	BytesMax       uint64
+	LatencyNs      uint64
+	JitterNs       uint64
+	BytesPerSecond uint64
+}
+
+// SimFault: A fault. Where several meet a call, all delay it and shorten it, and the first fails
+// it.
+type SimFault struct {
+	StructSize uint32
+	Calls      uint32
+	Host       uint32
+	ChancePpm  uint32
+	Status     int32
+	OsError    int32
+	Flags      uint32
+	Reserved   uint32
+	DelayNs    uint64
+	Skip       uint64
+	Times      uint64
+	FromNs     uint64
+	UntilNs    uint64
+	Path       uint64
 }
 
 // Place is where a record, or a field of it, lies.
@@ -888,6 +976,7 @@ var Layout = []Place{
 	{"ferry_engine_options", "name_workers_max", unsafe.Sizeof(EngineOptions{}.NameWorkersMax), unsafe.Offsetof(EngineOptions{}.NameWorkersMax)},
 	{"ferry_engine_options", "driver", unsafe.Sizeof(EngineOptions{}.Driver), unsafe.Offsetof(EngineOptions{}.Driver)},
 	{"ferry_engine_options", "ring_without", unsafe.Sizeof(EngineOptions{}.RingWithout), unsafe.Offsetof(EngineOptions{}.RingWithout)},
+	{"ferry_engine_options", "seed", unsafe.Sizeof(EngineOptions{}.Seed), unsafe.Offsetof(EngineOptions{}.Seed)},
 	{"ferry_run_report", "", unsafe.Sizeof(RunReport{}), 0},
 	{"ferry_run_report", "struct_size", unsafe.Sizeof(RunReport{}.StructSize), unsafe.Offsetof(RunReport{}.StructSize)},
 	{"ferry_run_report", "left", unsafe.Sizeof(RunReport{}.Left), unsafe.Offsetof(RunReport{}.Left)},
@@ -956,4 +1045,34 @@ var Layout = []Place{
 	{"ferry_queue_mapping", "head", unsafe.Sizeof(QueueMapping{}.Head), unsafe.Offsetof(QueueMapping{}.Head)},
 	{"ferry_queue_mapping", "tail", unsafe.Sizeof(QueueMapping{}.Tail), unsafe.Offsetof(QueueMapping{}.Tail)},
 	{"ferry_queue_mapping", "flags", unsafe.Sizeof(QueueMapping{}.Flags), unsafe.Offsetof(QueueMapping{}.Flags)},
+	{"ferry_sim_link", "", unsafe.Sizeof(SimLink{}), 0},
+	{"ferry_sim_link", "struct_size", unsafe.Sizeof(SimLink{}.StructSize), unsafe.Offsetof(SimLink{}.StructSize)},
+	{"ferry_sim_link", "cut", unsafe.Sizeof(SimLink{}.Cut), unsafe.Offsetof(SimLink{}.Cut)},
+	{"ferry_sim_link", "latency_ns", unsafe.Sizeof(SimLink{}.LatencyNs), unsafe.Offsetof(SimLink{}.LatencyNs)},
+	{"ferry_sim_link", "jitter_ns", unsafe.Sizeof(SimLink{}.JitterNs), unsafe.Offsetof(SimLink{}.JitterNs)},
+	{"ferry_sim_link", "bytes_per_second", unsafe.Sizeof(SimLink{}.BytesPerSecond), unsafe.Offsetof(SimLink{}.BytesPerSecond)},
+	{"ferry_sim_link", "loss_ppm", unsafe.Sizeof(SimLink{}.LossPpm), unsafe.Offsetof(SimLink{}.LossPpm)},
+	{"ferry_sim_link", "reserved", unsafe.Sizeof(SimLink{}.Reserved), unsafe.Offsetof(SimLink{}.Reserved)},
+	{"ferry_sim_disk", "", unsafe.Sizeof(SimDisk{}), 0},
+	{"ferry_sim_disk", "struct_size", unsafe.Sizeof(SimDisk{}.StructSize), unsafe.Offsetof(SimDisk{}.StructSize)},
+	{"ferry_sim_disk", "reserved", unsafe.Sizeof(SimDisk{}.Reserved), unsafe.Offsetof(SimDisk{}.Reserved)},
+	{"ferry_sim_disk", "bytes_max", unsafe.Sizeof(SimDisk{}.BytesMax), unsafe.Offsetof(SimDisk{}.BytesMax)},
+	{"ferry_sim_disk", "latency_ns", unsafe.Sizeof(SimDisk{}.LatencyNs), unsafe.Offsetof(SimDisk{}.LatencyNs)},
+	{"ferry_sim_disk", "jitter_ns", unsafe.Sizeof(SimDisk{}.JitterNs), unsafe.Offsetof(SimDisk{}.JitterNs)},
+	{"ferry_sim_disk", "bytes_per_second", unsafe.Sizeof(SimDisk{}.BytesPerSecond), unsafe.Offsetof(SimDisk{}.BytesPerSecond)},
+	{"ferry_sim_fault", "", unsafe.Sizeof(SimFault{}), 0},
+	{"ferry_sim_fault", "struct_size", unsafe.Sizeof(SimFault{}.StructSize), unsafe.Offsetof(SimFault{}.StructSize)},
+	{"ferry_sim_fault", "calls", unsafe.Sizeof(SimFault{}.Calls), unsafe.Offsetof(SimFault{}.Calls)},
+	{"ferry_sim_fault", "host", unsafe.Sizeof(SimFault{}.Host), unsafe.Offsetof(SimFault{}.Host)},
+	{"ferry_sim_fault", "chance_ppm", unsafe.Sizeof(SimFault{}.ChancePpm), unsafe.Offsetof(SimFault{}.ChancePpm)},
+	{"ferry_sim_fault", "status", unsafe.Sizeof(SimFault{}.Status), unsafe.Offsetof(SimFault{}.Status)},
+	{"ferry_sim_fault", "os_error", unsafe.Sizeof(SimFault{}.OsError), unsafe.Offsetof(SimFault{}.OsError)},
+	{"ferry_sim_fault", "flags", unsafe.Sizeof(SimFault{}.Flags), unsafe.Offsetof(SimFault{}.Flags)},
+	{"ferry_sim_fault", "reserved", unsafe.Sizeof(SimFault{}.Reserved), unsafe.Offsetof(SimFault{}.Reserved)},
+	{"ferry_sim_fault", "delay_ns", unsafe.Sizeof(SimFault{}.DelayNs), unsafe.Offsetof(SimFault{}.DelayNs)},
+	{"ferry_sim_fault", "skip", unsafe.Sizeof(SimFault{}.Skip), unsafe.Offsetof(SimFault{}.Skip)},
+	{"ferry_sim_fault", "times", unsafe.Sizeof(SimFault{}.Times), unsafe.Offsetof(SimFault{}.Times)},
+	{"ferry_sim_fault", "from_ns", unsafe.Sizeof(SimFault{}.FromNs), unsafe.Offsetof(SimFault{}.FromNs)},
+	{"ferry_sim_fault", "until_ns", unsafe.Sizeof(SimFault{}.UntilNs), unsafe.Offsetof(SimFault{}.UntilNs)},
+	{"ferry_sim_fault", "path", unsafe.Sizeof(SimFault{}.Path), unsafe.Offsetof(SimFault{}.Path)},
 }

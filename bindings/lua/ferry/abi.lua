@@ -45,6 +45,9 @@ typedef struct ferry_file_info ferry_file_info;
 typedef struct ferry_trace_writer_options ferry_trace_writer_options;
 typedef struct ferry_queue_options ferry_queue_options;
 typedef struct ferry_queue_mapping ferry_queue_mapping;
+typedef struct ferry_sim_link ferry_sim_link;
+typedef struct ferry_sim_disk ferry_sim_disk;
+typedef struct ferry_sim_fault ferry_sim_fault;
 typedef uint64_t ferry_handle;
 typedef uint64_t ferry_op;
 typedef uint64_t ferry_buffer;
@@ -308,6 +311,7 @@ struct ferry_engine_options {
     uint32_t name_workers_max;
     uint32_t driver;
     uint64_t ring_without;
+    uint64_t seed;
 };
 struct ferry_run_report {
     uint32_t struct_size;
@@ -384,6 +388,39 @@ struct ferry_queue_mapping {
     const uint32_t *tail;
     const uint32_t *flags;
 };
+struct ferry_sim_link {
+    uint32_t struct_size;
+    uint32_t cut;
+    uint64_t latency_ns;
+    uint64_t jitter_ns;
+    uint64_t bytes_per_second;
+    uint32_t loss_ppm;
+    uint32_t reserved;
+};
+struct ferry_sim_disk {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t bytes_max;
+    uint64_t latency_ns;
+    uint64_t jitter_ns;
+    uint64_t bytes_per_second;
+};
+struct ferry_sim_fault {
+    uint32_t struct_size;
+    uint32_t calls;
+    uint32_t host;
+    uint32_t chance_ppm;
+    ferry_status status;
+    int32_t os_error;
+    uint32_t flags;
+    uint32_t reserved;
+    uint64_t delay_ns;
+    uint64_t skip;
+    uint64_t times;
+    uint64_t from_ns;
+    uint64_t until_ns;
+    const char *path;
+};
 const char *ferry_status_name(ferry_status status);
 const char *ferry_status_message(ferry_status status);
 ferry_status ferry_address_parse(const char *text, uint16_t port, ferry_address *address_out);
@@ -442,6 +479,23 @@ int32_t ferry_queue_dispatch(ferry_queue *queue, uint32_t max, uint64_t budget_n
 ferry_status ferry_queue_fd(ferry_queue *queue, int32_t *fd_out);
 int32_t ferry_queue_arm(ferry_queue *queue);
 ferry_status ferry_queue_map(ferry_queue *queue, ferry_queue_mapping *mapping);
+ferry_status ferry_sim_now(ferry_engine *engine, uint64_t *now_out);
+ferry_status ferry_sim_advance(ferry_engine *engine, uint64_t duration_ns);
+ferry_status ferry_sim_add_host(ferry_engine *engine, const char *name, const ferry_address *addresses, size_t count, uint32_t *host_out);
+ferry_status ferry_sim_set_link(ferry_engine *engine, uint32_t from, uint32_t to, const ferry_sim_link *link);
+ferry_status ferry_sim_partition(ferry_engine *engine, uint32_t one, uint32_t other, bool cut);
+ferry_status ferry_sim_set_name(ferry_engine *engine, const char *name, const ferry_address *addresses, size_t count, ferry_status status, uint64_t delay_ns);
+ferry_status ferry_sim_crash(ferry_engine *engine, uint32_t host);
+ferry_status ferry_sim_restart(ferry_engine *engine, uint32_t host);
+ferry_status ferry_sim_set_disk(ferry_engine *engine, uint32_t host, const ferry_sim_disk *disk);
+ferry_status ferry_sim_put_file(ferry_engine *engine, const char *path, const void *data, size_t size);
+ferry_status ferry_sim_get_file(ferry_engine *engine, const char *path, void *data, size_t capacity, size_t *size_out);
+ferry_status ferry_sim_remove_file(ferry_engine *engine, const char *path);
+ferry_status ferry_sim_add_fault(ferry_engine *engine, const ferry_sim_fault *fault);
+ferry_status ferry_sim_add_chaos(ferry_engine *engine, uint32_t chance_ppm);
+ferry_status ferry_sim_clear_faults(ferry_engine *engine);
+ferry_status ferry_sim_keep_trace(ferry_engine *engine, size_t bytes_max);
+ferry_status ferry_sim_read_trace(ferry_engine *engine, char *text, size_t capacity, size_t *size_out);
 void ferry_prepare_socket_set(ferry_request *request, ferry_handle socket, uint32_t option, int64_t value);
 void ferry_prepare_socket_local_address(ferry_request *request, ferry_handle socket);
 void ferry_prepare_socket_peer_address(ferry_request *request, ferry_handle socket);
@@ -585,6 +639,7 @@ abi.constants = {
     DRIVER_AUTO = 0,
     DRIVER_UV = 1,
     DRIVER_URING = 2,
+    DRIVER_SIM = 3,
     RING_ACCEPT = 1,
     RING_CONNECT = 2,
     RING_RECEIVE = 4,
@@ -618,6 +673,28 @@ abi.constants = {
     QUEUE_MAPPED = 1,
     QUEUE_INLINE = 2,
     QUEUE_HELD = 1,
+    SIM_LOCALHOST = 0,
+    SIM_EVERY = 4294967295,
+    SIM_NAME_MAX = 63,
+    SIM_ADDRESSES_MAX = 16,
+    SIM_HOSTS_MAX = 256,
+    SIM_LISTEN = 1,
+    SIM_ACCEPT = 2,
+    SIM_CONNECT = 4,
+    SIM_RECEIVE = 8,
+    SIM_SEND = 16,
+    SIM_RESOLVE = 32,
+    SIM_OPEN = 64,
+    SIM_READ = 128,
+    SIM_WRITE = 256,
+    SIM_SYNC = 512,
+    SIM_STAT = 1024,
+    SIM_TRUNCATE = 2048,
+    SIM_RENAME = 4096,
+    SIM_CLOSE = 8192,
+    SIM_SHORT = 1,
+    SIM_RESET = 2,
+    SIM_NEVER = 4,
     SOCKET_NO_DELAY = 1,
     SOCKET_KEEP_ALIVE = 2,
     SOCKET_RECEIVE_BUFFER = 3,
@@ -860,7 +937,7 @@ abi.records = {
         { "reserved", 60, 4 },
     },
     ferry_engine_options = {
-        size = 96,
+        size = 104,
         { "struct_size", 0, 4 },
         { "flags", 4, 4 },
         { "shards", 8, 4 },
@@ -877,6 +954,7 @@ abi.records = {
         { "name_workers_max", 80, 4 },
         { "driver", 84, 4 },
         { "ring_without", 88, 8 },
+        { "seed", 96, 8 },
     },
     ferry_run_report = {
         size = 32,
@@ -959,6 +1037,42 @@ abi.records = {
         { "head", 16, 8 },
         { "tail", 24, 8 },
         { "flags", 32, 8 },
+    },
+    ferry_sim_link = {
+        size = 40,
+        { "struct_size", 0, 4 },
+        { "cut", 4, 4 },
+        { "latency_ns", 8, 8 },
+        { "jitter_ns", 16, 8 },
+        { "bytes_per_second", 24, 8 },
+        { "loss_ppm", 32, 4 },
+        { "reserved", 36, 4 },
+    },
+    ferry_sim_disk = {
+        size = 40,
+        { "struct_size", 0, 4 },
+        { "reserved", 4, 4 },
+        { "bytes_max", 8, 8 },
+        { "latency_ns", 16, 8 },
+        { "jitter_ns", 24, 8 },
+        { "bytes_per_second", 32, 8 },
+    },
+    ferry_sim_fault = {
+        size = 80,
+        { "struct_size", 0, 4 },
+        { "calls", 4, 4 },
+        { "host", 8, 4 },
+        { "chance_ppm", 12, 4 },
+        { "status", 16, 4 },
+        { "os_error", 20, 4 },
+        { "flags", 24, 4 },
+        { "reserved", 28, 4 },
+        { "delay_ns", 32, 8 },
+        { "skip", 40, 8 },
+        { "times", 48, 8 },
+        { "from_ns", 56, 8 },
+        { "until_ns", 64, 8 },
+        { "path", 72, 8 },
     },
 }
 

@@ -127,6 +127,7 @@ ENGINE_ANY_THREAD = 1
 DRIVER_AUTO = 0
 DRIVER_UV = 1
 DRIVER_URING = 2
+DRIVER_SIM = 3
 RING_ACCEPT = 1
 RING_CONNECT = 2
 RING_RECEIVE = 4
@@ -160,6 +161,28 @@ QUEUE_REAP = 0
 QUEUE_MAPPED = 1
 QUEUE_INLINE = 2
 QUEUE_HELD = 1
+SIM_LOCALHOST = 0
+SIM_EVERY = 4294967295
+SIM_NAME_MAX = 63
+SIM_ADDRESSES_MAX = 16
+SIM_HOSTS_MAX = 256
+SIM_LISTEN = 1
+SIM_ACCEPT = 2
+SIM_CONNECT = 4
+SIM_RECEIVE = 8
+SIM_SEND = 16
+SIM_RESOLVE = 32
+SIM_OPEN = 64
+SIM_READ = 128
+SIM_WRITE = 256
+SIM_SYNC = 512
+SIM_STAT = 1024
+SIM_TRUNCATE = 2048
+SIM_RENAME = 4096
+SIM_CLOSE = 8192
+SIM_SHORT = 1
+SIM_RESET = 2
+SIM_NEVER = 4
 SOCKET_NO_DELAY = 1
 SOCKET_KEEP_ALIVE = 2
 SOCKET_RECEIVE_BUFFER = 3
@@ -612,6 +635,7 @@ class EngineOptions(Structure):
         ('name_workers_max', c_uint32),
         ('driver', c_uint32),
         ('ring_without', c_uint64),
+        ('seed', c_uint64),
     ]
 
 
@@ -711,6 +735,48 @@ class QueueMapping(Structure):
     ]
 
 
+class SimLink(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('cut', c_uint32),
+        ('latency_ns', c_uint64),
+        ('jitter_ns', c_uint64),
+        ('bytes_per_second', c_uint64),
+        ('loss_ppm', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class SimDisk(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('bytes_max', c_uint64),
+        ('latency_ns', c_uint64),
+        ('jitter_ns', c_uint64),
+        ('bytes_per_second', c_uint64),
+    ]
+
+
+class SimFault(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('calls', c_uint32),
+        ('host', c_uint32),
+        ('chance_ppm', c_uint32),
+        ('status', c_int32),
+        ('os_error', c_int32),
+        ('flags', c_uint32),
+        ('reserved', c_uint32),
+        ('delay_ns', c_uint64),
+        ('skip', c_uint64),
+        ('times', c_uint64),
+        ('from_ns', c_uint64),
+        ('until_ns', c_uint64),
+        ('path', c_char_p),
+    ]
+
+
 RECORDS = {
     'ferry_address': Address,
     'ferry_completion': Completion,
@@ -749,6 +815,9 @@ RECORDS = {
     'ferry_trace_writer_options': TraceWriterOptions,
     'ferry_queue_options': QueueOptions,
     'ferry_queue_mapping': QueueMapping,
+    'ferry_sim_link': SimLink,
+    'ferry_sim_disk': SimDisk,
+    'ferry_sim_fault': SimFault,
 }
 
 # family, port, scope_id, bytes
@@ -962,6 +1031,40 @@ FUNCTIONS = {
         (c_int32, (c_void_p,), False),
     'ferry_queue_map':
         (c_int32, (c_void_p, c_void_p), False),
+    'ferry_sim_now':
+        (c_int32, (c_void_p, c_void_p), False),
+    'ferry_sim_advance':
+        (c_int32, (c_void_p, c_uint64), False),
+    'ferry_sim_add_host':
+        (c_int32, (c_void_p, c_char_p, c_void_p, c_size_t, c_void_p), False),
+    'ferry_sim_set_link':
+        (c_int32, (c_void_p, c_uint32, c_uint32, c_void_p), False),
+    'ferry_sim_partition':
+        (c_int32, (c_void_p, c_uint32, c_uint32, c_bool), False),
+    'ferry_sim_set_name':
+        (c_int32, (c_void_p, c_char_p, c_void_p, c_size_t, c_int32, c_uint64), False),
+    'ferry_sim_crash':
+        (c_int32, (c_void_p, c_uint32), False),
+    'ferry_sim_restart':
+        (c_int32, (c_void_p, c_uint32), False),
+    'ferry_sim_set_disk':
+        (c_int32, (c_void_p, c_uint32, c_void_p), False),
+    'ferry_sim_put_file':
+        (c_int32, (c_void_p, c_char_p, c_void_p, c_size_t), False),
+    'ferry_sim_get_file':
+        (c_int32, (c_void_p, c_char_p, c_void_p, c_size_t, c_void_p), False),
+    'ferry_sim_remove_file':
+        (c_int32, (c_void_p, c_char_p), False),
+    'ferry_sim_add_fault':
+        (c_int32, (c_void_p, c_void_p), False),
+    'ferry_sim_add_chaos':
+        (c_int32, (c_void_p, c_uint32), False),
+    'ferry_sim_clear_faults':
+        (c_int32, (c_void_p,), False),
+    'ferry_sim_keep_trace':
+        (c_int32, (c_void_p, c_size_t), False),
+    'ferry_sim_read_trace':
+        (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p), False),
     'ferry_prepare_socket_set':
         (None, (c_void_p, c_uint64, c_uint32, c_int64), False),
     'ferry_prepare_socket_local_address':

@@ -294,6 +294,8 @@ pub const FERRY_DRIVER_AUTO: u32 = 0;
 pub const FERRY_DRIVER_UV: u32 = 1;
 /// io_uring or no engine; libuv for what the ring cannot do.
 pub const FERRY_DRIVER_URING: u32 = 2;
+/// A simulated world, decided by a seed: see sim.h.
+pub const FERRY_DRIVER_SIM: u32 = 3;
 /// Accepting connections.
 pub const FERRY_RING_ACCEPT: u32 = 1;
 /// Connecting.
@@ -360,6 +362,50 @@ pub const FERRY_QUEUE_MAPPED: u32 = 1;
 pub const FERRY_QUEUE_INLINE: u32 = 2;
 /// Final completions wait for room: make some (store head) and call ferry_queue_arm.
 pub const FERRY_QUEUE_HELD: u32 = 1;
+/// As a host: the first one, "localhost".
+pub const FERRY_SIM_LOCALHOST: u32 = 0;
+/// As a host: each of them.
+pub const FERRY_SIM_EVERY: u32 = 4294967295;
+/// A host's name: most bytes, without its NUL.
+pub const FERRY_SIM_NAME_MAX: u32 = 63;
+/// Addresses that a host or a name may have.
+pub const FERRY_SIM_ADDRESSES_MAX: u32 = 16;
+/// Hosts that a world may have, "localhost" included.
+pub const FERRY_SIM_HOSTS_MAX: u32 = 256;
+/// Opening a listener.
+pub const FERRY_SIM_LISTEN: u32 = 1;
+/// Accepting a connection.
+pub const FERRY_SIM_ACCEPT: u32 = 2;
+/// Connecting.
+pub const FERRY_SIM_CONNECT: u32 = 4;
+/// Receiving, each time something has come.
+pub const FERRY_SIM_RECEIVE: u32 = 8;
+/// Sending, each piece.
+pub const FERRY_SIM_SEND: u32 = 16;
+/// Looking up a name.
+pub const FERRY_SIM_RESOLVE: u32 = 32;
+/// Opening a file.
+pub const FERRY_SIM_OPEN: u32 = 64;
+/// Reading, each piece.
+pub const FERRY_SIM_READ: u32 = 128;
+/// Writing, each piece.
+pub const FERRY_SIM_WRITE: u32 = 256;
+/// Syncing a file or a folder.
+pub const FERRY_SIM_SYNC: u32 = 512;
+/// Asking about a file or a path.
+pub const FERRY_SIM_STAT: u32 = 1024;
+/// Setting a file's size.
+pub const FERRY_SIM_TRUNCATE: u32 = 2048;
+/// Renaming, by a store.
+pub const FERRY_SIM_RENAME: u32 = 4096;
+/// Closing a file.
+pub const FERRY_SIM_CLOSE: u32 = 8192;
+/// Read, write, receive, send: no more than a part at once, by chance. What Ferry promises whole still comes whole.
+pub const FERRY_SIM_SHORT: u32 = 1;
+/// Receive, send: the connection is reset, on both sides.
+pub const FERRY_SIM_RESET: u32 = 2;
+/// Connect, accept, receive, resolve: no answer ever comes.
+pub const FERRY_SIM_NEVER: u32 = 4;
 /// 1: small sends leave at once (TCP_NODELAY), as with every TCP stream at first. 0: the system gathers them.
 pub const FERRY_SOCKET_NO_DELAY: u32 = 1;
 /// Seconds without traffic before the peer is probed (SO_KEEPALIVE, TCP_KEEPIDLE), at most 32767; 0: never. Probes follow every tenth of that (at least 1 s), and after ten without answer the connection has timed out.
@@ -810,6 +856,8 @@ pub struct ferry_engine_options {
     pub driver: u32,
     /// FERRY_RING_... bits: not these, though the kernel has them.
     pub ring_without: u64,
+    /// FERRY_DRIVER_SIM: decides all that is left to chance.
+    pub seed: u64,
 }
 /// What one ferry_engine_run did. An output: set struct_size before the call.
 #[repr(C)]
@@ -850,7 +898,7 @@ pub struct ferry_engine_info {
     pub workers: u32,
     /// Of these, held by the system for operations that have ended.
     pub workers_detached: u32,
-    /// "uv", or "uring" with a ring. A static string.
+    /// "uv", "uring" with a ring, "sim". A static string.
     pub driver: *const c_char,
     /// FERRY_RING_... bits: what goes through it.
     pub ring: u64,
@@ -967,6 +1015,75 @@ pub struct ferry_queue_mapping {
     pub tail: *const u32,
     /// FERRY_QUEUE_HELD.
     pub flags: *const u32,
+}
+/// The way from one host to another. 0 = as it says.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_sim_link {
+    /// sizeof(ferry_sim_link).
+    pub struct_size: u32,
+    /// 1: nothing gets through. What a stream sent is sent again, at growing intervals, until it gets through or 15 minutes have passed (FERRY_E_CONNECTION_TIMED_OUT).
+    pub cut: u32,
+    /// How long a packet takes.
+    pub latency_ns: u64,
+    /// And up to so much more, by chance. A stream keeps its order.
+    pub jitter_ns: u64,
+    /// Of each stream; 0 = no limit.
+    pub bytes_per_second: u64,
+    /// Packets lost, of a million. A stream's come 200 ms later, or twice that if lost again, and so on.
+    pub loss_ppm: u32,
+    /// 0.
+    pub reserved: u32,
+}
+/// A host's disk.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_sim_disk {
+    /// sizeof(ferry_sim_disk).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// FERRY_E_NO_SPACE beyond; 0 = 1 GiB.
+    pub bytes_max: u64,
+    /// Of each call; 0 = none beyond the turn.
+    pub latency_ns: u64,
+    /// And up to so much more, by chance.
+    pub jitter_ns: u64,
+    /// 0 = no limit.
+    pub bytes_per_second: u64,
+}
+/// A fault. Where several meet a call, all delay it and shorten it, and the first fails it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_sim_fault {
+    /// sizeof(ferry_sim_fault).
+    pub struct_size: u32,
+    /// FERRY_SIM_... bits: what it meets; 0 = every call.
+    pub calls: u32,
+    /// On which host, or FERRY_SIM_EVERY.
+    pub host: u32,
+    /// How often, of a million calls; 0 = each.
+    pub chance_ppm: u32,
+    /// How the call fails; FERRY_OK = it does not. Any FERRY_E_... of the system's (-100 and below), or FERRY_E_NO_MEMORY.
+    pub status: ferry_status,
+    /// The system's number beside it; 0 = the usual one.
+    pub os_error: i32,
+    /// FERRY_SIM_SHORT, ...
+    pub flags: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The call takes up to so much longer, by chance.
+    pub delay_ns: u64,
+    /// So many calls that it would meet pass first.
+    pub skip: u64,
+    /// It strikes so often at most; 0 = no end.
+    pub times: u64,
+    /// In force from this time of ferry_sim_now on.
+    pub from_ns: u64,
+    /// And before this one; 0 = no end.
+    pub until_ns: u64,
+    /// Calls on files and names: only paths and names that begin so, as they were given. NULL = all. @borrowed
+    pub path: *const c_char,
 }
 extern "C" {
     /// The constant's name, e.g. "FERRY_E_TIMED_OUT".
@@ -1139,7 +1256,7 @@ extern "C" {
     pub fn ferry_prepare_descriptor_release(request: *mut ferry_request, handle: ferry_handle);
     /// Make an engine.
     ///
-    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, drivers or ring bits, a longer struct with a non-zero tail, FERRY_DRIVER_URING where there is no io_uring or with FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (unknown flags, drivers or ring bits, a longer struct with a non-zero tail, FERRY_DRIVER_URING where there is no io_uring or with FERRY_ENGINE_ANY_THREAD: a ring belongs to one thread), FERRY_E_INVALID also for FERRY_DRIVER_SIM with shards or FERRY_ENGINE_ANY_THREAD, and for a seed without it, FERRY_E_NO_MEMORY, FERRY_E_NO_DESCRIPTORS (nothing is left behind).
     ///
     /// Threads: any
     pub fn ferry_engine_create(
@@ -1455,6 +1572,154 @@ extern "C" {
     pub fn ferry_queue_map(
         queue: *mut ferry_queue,
         mapping: *mut ferry_queue_mapping,
+    ) -> ferry_status;
+    /// The simulated time.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_sim_now(engine: *mut ferry_engine, now_out: *mut u64) -> ferry_status;
+    /// Let time jump: what falls due meanwhile happens in the next runs, late, as if the program had been stopped for so long.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_advance(engine: *mut ferry_engine, duration_ns: u64) -> ferry_status;
+    /// Add a host. Its name resolves to its addresses at once, and it has an empty disk.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_EXISTS (the name), FERRY_E_ADDRESS_IN_USE (an address of another host's), FERRY_E_LIMIT (too many), FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_add_host(
+        engine: *mut ferry_engine,
+        name: *const c_char,
+        addresses: *const ferry_address,
+        count: usize,
+        host_out: *mut u32,
+    ) -> ferry_status;
+    /// Change the way from one host to another, in this direction. What is under way already is not hurried or held up, but for a cut.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_UNSUPPORTED (a reserved word), FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_set_link(
+        engine: *mut ferry_engine,
+        from: u32,
+        to: u32,
+        link: *const ferry_sim_link,
+    ) -> ferry_status;
+    /// Cut or heal the ways between two hosts, in both directions; all else of them stays.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_partition(
+        engine: *mut ferry_engine,
+        one: u32,
+        other: u32,
+        cut: bool,
+    ) -> ferry_status;
+    /// Say how a name resolves from now on, a host's own name included.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_set_name(
+        engine: *mut ferry_engine,
+        name: *const c_char,
+        addresses: *const ferry_address,
+        count: usize,
+        status: ferry_status,
+        delay_ns: u64,
+    ) -> ferry_status;
+    /// Stop a host, as if its power had failed. What is pending on its listeners, streams and files ends with FERRY_E_NETWORK_DOWN and FERRY_E_IO, and so does all that is begun there until it is restarted and on what was open before. Its peers are told nothing. What its disk had not been told to sync is kept, lost or torn, as the seed will have it: of a file, sector by sector (512 bytes); of names made, renamed and removed, the first so many since the folder's last sync.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_NOT_FOUND, FERRY_E_BUSY (it is down already), FERRY_E_NO_MEMORY, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_crash(engine: *mut ferry_engine, host: u32) -> ferry_status;
+    /// Let a crashed host come up again. To peers' streams it then answers with a reset.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_NOT_FOUND, FERRY_E_BUSY (it is up), FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_restart(engine: *mut ferry_engine, host: u32) -> ferry_status;
+    /// Change a host's disk: its size and how slow it is.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_set_disk(
+        engine: *mut ferry_engine,
+        host: u32,
+        disk: *const ferry_sim_disk,
+    ) -> ferry_status;
+    /// Put a file onto a disk, synced, with the folders on its way; one that is there is replaced. No fault meets it.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND (the host), FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_NAME_TOO_LONG, FERRY_E_NO_SPACE, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_put_file(
+        engine: *mut ferry_engine,
+        path: *const c_char,
+        data: *const c_void,
+        size: usize,
+    ) -> ferry_status;
+    /// Look at a file, as a program on its host would see it now. No fault meets it, no time passes.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_get_file(
+        engine: *mut ferry_engine,
+        path: *const c_char,
+        data: *mut c_void,
+        capacity: usize,
+        size_out: *mut usize,
+    ) -> ferry_status;
+    /// Take a file or an empty folder off a disk, synced. What has it open keeps it. No fault meets it.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_EXISTS (a folder that is not empty), FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_remove_file(engine: *mut ferry_engine, path: *const c_char) -> ferry_status;
+    /// Order a fault.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED (also unknown bits), FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_add_fault(
+        engine: *mut ferry_engine,
+        fault: *const ferry_sim_fault,
+    ) -> ferry_status;
+    /// Order trouble of every kind: short reads and writes, delays, resets, refused memory, descriptors and space, failing disks and names, each by chance.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_add_chaos(engine: *mut ferry_engine, chance_ppm: u32) -> ferry_status;
+    /// Take back every fault. What it has delayed or taken away stays so.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_clear_faults(engine: *mut ferry_engine) -> ferry_status;
+    /// Keep what happens as lines of text, the newest so many bytes; what is kept already is dropped. A line: the time, what happened, to whom. Operations are named by number, not by id.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_keep_trace(engine: *mut ferry_engine, bytes_max: usize) -> ferry_status;
+    /// Take the oldest whole lines out of what is kept.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    ///
+    /// Threads: engine
+    pub fn ferry_sim_read_trace(
+        engine: *mut ferry_engine,
+        text: *mut c_char,
+        capacity: usize,
+        size_out: *mut usize,
     ) -> ferry_status;
     /// Describe setting an option.
     ///
