@@ -14,6 +14,7 @@
 #include <ferry/descriptor.h>
 #include <ferry/engine.h>
 #include <ferry/file.h>
+#include <ferry/inspect.h>
 #include <ferry/layout.h>
 #include <ferry/name.h>
 #include <ferry/opcode.h>

@@ -47,7 +47,8 @@ static_assert(offsetof(ferry_trace_event, opcode) == 44);
 static_assert(offsetof(ferry_trace_event, kind) == 46);
 static_assert(offsetof(ferry_trace_event, shard) == 48);
 static_assert(offsetof(ferry_trace_event, child) == 52);
-static_assert(offsetof(ferry_trace_event, reserved) == 56);
+static_assert(offsetof(ferry_trace_event, parent) == 56);
+static_assert(offsetof(ferry_trace_event, reserved) == 60);
 
 namespace {
 

@@ -59,6 +59,9 @@ class Wait {
     // The operation is to end early. Called at most once, while suspended.
     virtual void interrupt() noexcept = 0;
 
+    // What is waited for, in a word or two: for those who look on.
+    virtual const char *what() const noexcept = 0;
+
     // What was waited for has happened. Called exactly once for every suspension.
     void wake() noexcept {
         FERRY_ASSERT(fiber_.waiting == this);
@@ -89,12 +92,14 @@ class ListWait;
 // looks again.
 class WaitList {
   public:
+    explicit WaitList(const char *what) noexcept : what_(what) {}
     bool empty() const noexcept;
     uint32_t count() const noexcept { return count_; }
     void wake(uint32_t max) noexcept;
 
   private:
     friend class ListWait;
+    const char *const what_;
     uint32_t count_ = 0;
     ListWait *first_ = nullptr;
     ListWait **end_ = &first_;
@@ -114,6 +119,7 @@ class ListWait final : public Wait {
         ++list_.count_;
     }
     void await_resume() const noexcept {}
+    const char *what() const noexcept override { return list_.what_; }
     void interrupt() noexcept override {
         ListWait **link = &list_.first_;
         while (*link != this)

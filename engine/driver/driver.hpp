@@ -279,6 +279,8 @@ class Driver {
 
     // Monotonic nanoseconds. Any thread.
     virtual uint64_t now_ns() const noexcept = 0;
+    // The same, late by some milliseconds, and cheaper.
+    virtual uint64_t coarse_ns() const noexcept { return now_ns(); }
 
     // Deliver what has happened; wait for it until the given time, 0 = do not wait.
     virtual void poll(uint64_t until_ns) noexcept = 0;

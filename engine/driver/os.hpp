@@ -12,6 +12,8 @@ namespace ferry::os {
 
 // Monotonic nanoseconds.
 uint64_t now_ns() noexcept;
+// The same clock as of its last tick, some milliseconds ago; a fraction of the cost.
+uint64_t coarse_ns() noexcept;
 
 // A value that differs between any two live threads; never 0.
 inline uintptr_t thread_self() noexcept {

@@ -14,10 +14,18 @@
 
 namespace ferry::os {
 
-uint64_t now_ns() noexcept {
+static uint64_t read_clock(clockid_t clock) {
     timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+uint64_t now_ns() noexcept {
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t coarse_ns() noexcept {
+    return read_clock(CLOCK_MONOTONIC_COARSE);
 }
 
 void *Thread::entry(void *self) {

@@ -98,6 +98,7 @@ void Family::never_ran(Child &child) noexcept {
 
 void Family::reset(Child &child) noexcept {
     never_ran(child);
+    child.group = nullptr; // It has not been started, for those who look on.
     if (!engine_.operations()[child.request.opcode].group)
         return;
     Children children = children_of(child);

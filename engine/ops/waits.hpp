@@ -13,6 +13,44 @@
 
 namespace ferry::ops {
 
+// What is waited for, by what is started.
+inline const char *name_of(const driver::Socket &socket) {
+    return socket.is_listener ? "accept" : "receive";
+}
+inline const char *name_of(const driver::Transfer &) {
+    return "copy";
+}
+inline const char *name_of(const driver::Connect &) {
+    return "connect";
+}
+inline const char *name_of(const driver::FileLoad &) {
+    return "file load";
+}
+inline const char *name_of(const driver::Resolve &) {
+    return "name";
+}
+inline const char *name_of(const driver::FileCall &call) {
+    switch (call.what) {
+    case driver::FileCall::What::open:
+        return "file open";
+    case driver::FileCall::What::store:
+        return "file store";
+    case driver::FileCall::What::read:
+        return "file read";
+    case driver::FileCall::What::write:
+        return "file write";
+    case driver::FileCall::What::stat:
+        return "file stat";
+    case driver::FileCall::What::path_stat:
+        return "path stat";
+    case driver::FileCall::What::sync:
+        return "file sync";
+    case driver::FileCall::What::truncate:
+        return "file truncate";
+    }
+    return "file";
+}
+
 // A primitive of the driver, by how it is started and cancelled, and what of the shard's may have done it
 // before. Its outcome stays in it. Interrupted
 // before it was started, it has the outcome FERRY_E_CANCELED.
@@ -44,6 +82,7 @@ class PrimitiveWait final : public coro::Wait {
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override { (driver().*Cancel)(target_); }
+    const char *what() const noexcept override { return name_of(target_); }
 
   private:
     Shard &shard() const noexcept { return *static_cast<Shard *>(fiber().scheduler); }
@@ -79,6 +118,7 @@ template <auto Member, auto Stop> class StopWait final : public coro::Wait {
     // What came of it before is still to be told.
     void await_resume() const noexcept { (socket_.*Member).outcome = outcome_; }
     void interrupt() noexcept override {}
+    const char *what() const noexcept override { return "stop"; }
 
   private:
     driver::Socket &socket_;
@@ -118,6 +158,7 @@ class YieldWait final : public coro::Wait {
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override {} // It is ready again: nobody asks.
+    const char *what() const noexcept override { return "turn of the loop"; }
 };
 
 // Until a time; ends early when interrupted.
@@ -135,6 +176,7 @@ class SleepWait final : public coro::Wait {
         op()->shard().end_sleep(op());
         wake();
     }
+    const char *what() const noexcept override { return "timer"; }
 
   private:
     Op *op() const noexcept { return static_cast<Op *>(&fiber()); }
@@ -162,6 +204,7 @@ class SendWait : public coro::Wait {
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override { shard().drop_interrupted(socket_); }
+    const char *what() const noexcept override { return outgoing_.turn ? "send turn" : "send"; }
 
     driver::Outcome outcome() const noexcept {
         driver::Outcome outcome = outgoing_.outcome;
@@ -217,6 +260,7 @@ class CloseWait final : public driver::Closer {
     }
     void await_resume() const noexcept {}
     void interrupt() noexcept override {}
+    const char *what() const noexcept override { return "close"; }
 
   private:
     HandleSlot &slot_;

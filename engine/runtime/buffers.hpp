@@ -99,6 +99,9 @@ class Buffers {
         return lent > released ? lent - released : 0;
     }
 
+    // The shard's thread: what it has of the system for what is received, in use or not.
+    uint64_t chunk_bytes() const noexcept { return chunks_made_ * kChunkSize; }
+
     static constexpr size_t kChunkSize = 65536;
     // A receive is not offered less than this: better a fresh chunk than a short read.
     static constexpr size_t kSpaceMin = 16384;

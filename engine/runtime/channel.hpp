@@ -79,6 +79,7 @@ class Channel::Sender final : public coro::Wait, private Line<Channel::Sender>::
     bool await_suspend(std::coroutine_handle<> frame) noexcept;
     bool await_resume() noexcept;
     void interrupt() noexcept override;
+    const char *what() const noexcept override { return "room in channel"; }
 
   private:
     friend class Channel;
@@ -101,6 +102,7 @@ class Channel::Receiver final : public coro::Wait, private Line<Channel::Receive
     bool await_suspend(std::coroutine_handle<> frame) noexcept;
     bool await_resume() noexcept;
     void interrupt() noexcept override;
+    const char *what() const noexcept override { return "message"; }
 
   private:
     friend class Channel;

@@ -109,6 +109,7 @@ void Engine::thread_entry(void *shard_thread) {
         shard.poll(UINT64_MAX);
         shard.work();
     }
+    shard.end_of_thread();
     shard.bind(0); // The thread's identity may be given to another one.
     self->engine->threads_here_.remove(os::thread_self());
     std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
@@ -425,6 +426,7 @@ ferry_status Engine::create_queue(const ferry_queue_options &options, Queue **qu
         return status;
     }
     SpinGuard guard(queues_lock_);
+    queue->set_number(queues_made_++);
     queue->next = queues_;
     queues_ = queue;
     *queue_out = queue;

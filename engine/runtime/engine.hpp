@@ -3,6 +3,7 @@
 
 #include "base/allocator.hpp"
 #include "base/spin_lock.hpp"
+#include "base/text.hpp"
 #include "driver/driver.hpp"
 #include "driver/os.hpp"
 #include "driver/worker_pool.hpp"
@@ -72,6 +73,11 @@ class Engine {
     // FERRY_E_INVALID: there is no such shard.
     ferry_status shard_info(uint32_t index, ferry_shard_info *info) noexcept;
 
+    // All that is in flight, as JSON. A shard that does not answer in time is told of as such.
+    void dump(uint64_t timeout_ns, Text &text) noexcept;
+    // Between those who ask shards and these; nobody else takes it.
+    std::mutex &inspect_lock() noexcept { return inspect_lock_; }
+
     ferry_status create_queue(const ferry_queue_options &options, Queue **queue) noexcept;
     ferry_status submit(Queue &queue, const ferry_request *requests, size_t count, ferry_op *ops,
                         size_t *accepted) noexcept;
@@ -137,6 +143,9 @@ class Engine {
     ferry_status shut_down_bound(uint64_t timeout_ns) noexcept;
     bool in_callback() noexcept;
     void nudge_all() noexcept;
+    bool ask(Shard &shard, uint64_t until_ns, Text &text) noexcept;
+    bool dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept;
+    void dump_queues(Text &text) noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
 
     ferry_engine_options options_;
@@ -153,6 +162,8 @@ class Engine {
     driver::WorkerPool *names_ = nullptr;   // For names, so that neither waits for the other.
     SpinLock queues_lock_;
     Queue *queues_ = nullptr;
+    uint32_t queues_made_ = 0; // Under queues_lock_.
+    std::mutex inspect_lock_;
     std::atomic<uint32_t> stopping_shards_{0};
     std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
     std::atomic<bool> poisoned_{false};

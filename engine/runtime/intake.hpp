@@ -66,6 +66,16 @@ class Intake {
         return published_[head_ & mask_].load(std::memory_order_seq_cst) == 0;
     }
 
+    // The shard's thread: each published entry, with its id.
+    template <class Each> void for_each(Each &&each) const noexcept {
+        for (uint64_t at = head_; at - head_ < mask_ + 1; ++at) {
+            uint64_t stamp = published_[at & mask_].load(std::memory_order_seq_cst);
+            if (stamp == 0)
+                return;
+            each(stamp - 1, ring_[at & mask_]);
+        }
+    }
+
     // From now on nothing is taken.
     void close() noexcept;
     bool closed() const noexcept { return closed_.load(std::memory_order_relaxed); }

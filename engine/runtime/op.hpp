@@ -61,11 +61,15 @@ struct Op : TimerWheel::Node, coro::Fiber {
     Queue *queue;
     uint64_t deadline_ns; // 0 = none.
     Op *next_cancel;      // In the shard's mailbox of cancels.
-    Wish cancel;
+    [[no_unique_address]] Wish cancel;
+    std::atomic<bool> held; // It has ended; its completion waits here for room in the ring.
     std::atomic<uint32_t> generation; // Written by the shard, read by any thread that cancels.
+    uint32_t born;                    // When it was taken in, by Shard::stamp().
 
     Shard &shard() const noexcept;
 };
+
+static_assert(sizeof(Op) == 224);
 
 // What an operation has to say, written where it will be read.
 inline void write_completion(const Op &op, uint64_t id, const Ending &what, uint32_t flags,

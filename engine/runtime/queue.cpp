@@ -106,7 +106,9 @@ bool Queue::write_final(Op *op, uint64_t id, const Ending &how, uint32_t shard) 
         return true;
     }
     write_completion(*op, id, how, 0, &held_completion(*op));
+    op->held.store(true, std::memory_order_relaxed);
     held_.push(op);
+    held_count_.add(1);
     flags_.store(FERRY_QUEUE_HELD, std::memory_order_seq_cst);
     return false;
 }
@@ -157,6 +159,7 @@ bool Queue::move_up_locked(uint32_t max) noexcept {
     bool moved = false;
     for (; max != 0 && !held_.empty() && room(); --max) {
         auto *op = static_cast<Op *>(held_.pop());
+        held_count_.subtract(1);
         put(held_completion(*op), op->callback, op->user_data);
         op->shard().free_held(op);
         moved = true;
@@ -336,6 +339,18 @@ void Queue::map(ferry_queue_mapping *mapping) noexcept {
     mapping->flags = reinterpret_cast<const uint32_t *>(&flags_);
 }
 
+const char *Queue::mode_name() const noexcept {
+    static constexpr const char *kNames[] = {"reap", "mapped", "inline"};
+    return kNames[mode_];
+}
+
+uint32_t Queue::depth() const noexcept {
+    // The tail first: read the other way round, the head may have passed it meanwhile.
+    uint32_t tail = tail_.load(std::memory_order_acquire);
+    uint32_t depth = tail - head_.load(std::memory_order_acquire);
+    return depth <= capacity_ ? depth : 0;
+}
+
 uint64_t Queue::in_flight() const noexcept {
     uint64_t accepted = accepted_remote_.load(std::memory_order_relaxed);
     uint64_t ended = 0;
@@ -361,6 +376,7 @@ ferry_status Queue::retire(bool stopped) noexcept {
         SpinGuard guard(lock_);
         while (!held_.empty()) {
             auto *op = static_cast<Op *>(held_.pop());
+            held_count_.subtract(1);
             op->shard().free_held(op);
         }
     }

@@ -56,6 +56,15 @@ class Queue {
     bool is_inline() const noexcept { return mode_ == FERRY_QUEUE_INLINE; }
     bool is_mapped() const noexcept { return mode_ == FERRY_QUEUE_MAPPED; }
     bool is_reaped() const noexcept { return mode_ == FERRY_QUEUE_REAP; }
+    // In the engine, from 0.
+    void set_number(uint32_t number) noexcept { number_ = number; }
+    uint32_t number() const noexcept { return number_; }
+    uint32_t capacity() const noexcept { return capacity_; }
+    const char *mode_name() const noexcept;
+    // Any thread, and of the moment.
+    uint32_t depth() const noexcept;
+    uint64_t held() const noexcept { return held_count_.get(); }
+    uint64_t in_flight() const noexcept;
     // The shard of requests without a target, plus one; 0 = by turns.
     uint32_t home() const noexcept { return home_; }
     Link &link(uint32_t shard) noexcept { return links_[shard]; }
@@ -109,9 +118,9 @@ class Queue {
     void advance_head(uint32_t head) noexcept;
     void nudge_starved() noexcept;
     bool signals() const noexcept { return wake_ != nullptr || event_.descriptor() >= 0; }
-    uint64_t in_flight() const noexcept;
 
     Engine &engine_;
+    uint32_t number_ = 0;
     const uint32_t mode_;
     const uint32_t home_;
     const ferry_wake_fn wake_;
@@ -136,6 +145,7 @@ class Queue {
     alignas(64) SpinLock lock_;
     uint32_t written_ = 0;                             // Tail, published or not.
     Fifo<coro::Fiber, &coro::Fiber::next_ready> held_; // Ended, so never ready again.
+    Counter held_count_;
 
   public:
     Queue *next = nullptr; // In the engine's list.

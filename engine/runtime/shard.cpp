@@ -84,6 +84,7 @@ ferry_status Shard::open() noexcept {
 
 void Shard::work() noexcept {
     turns_.add(1);
+    stamp_ = 0;
     if (behind_)
         look_around();
     take_in();
@@ -98,6 +99,8 @@ void Shard::work() noexcept {
         run_ready();
     }
     publish();
+    if (dump_due_) [[unlikely]]
+        answer_dumps();
 }
 
 // With a budget, whatever has no end of its own stops when the time is used up, and goes on in the next
@@ -146,6 +149,7 @@ void Shard::poll(uint64_t until_ns) noexcept {
 
 void Shard::lie_down() noexcept {
     lies_down_ = true;
+    stamp_ = 0;
     sleeping_.store(true, std::memory_order_seq_cst);
 }
 
@@ -179,6 +183,7 @@ void Shard::take_in() noexcept {
         nudged_.exchange(false, std::memory_order_seq_cst);
         ++progress_; // A host-driven run returns, so that the host can look at its queues.
         room_due_ = room_.count();
+        dump_due_ = dump_asked_.load(std::memory_order_relaxed);
     }
     cancel_locals();
     take_wishes();
@@ -337,6 +342,7 @@ void Shard::end_sleep(Op *op) noexcept {
 }
 
 void Shard::set_budget(uint64_t budget_ns) noexcept {
+    stamp_ = 0; // Between two runs nobody knows how much time passes.
     if (budget_ns == 0)
         behind_ = out_of_time_; // So ends a run; the next one begins with what this one left over.
     budget_ns_ = budget_ns;
@@ -547,6 +553,7 @@ void Shard::describe(Op *op, const ferry_request &request) noexcept {
 
 void Shard::enter(Op *op) noexcept {
     op->live = true;
+    op->born = stamp();
     ++active_;
     if (op->copy == kCopyInline)
         op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[spec(*op).words]);
@@ -575,6 +582,7 @@ void Shard::free_slot(Op *op) noexcept {
 }
 
 void Shard::free_held(Op *op) noexcept {
+    op->held.store(false, std::memory_order_relaxed);
     uint64_t id = slot_id(*op, ops_);
     intake_.give(&id, 1);
 }
@@ -654,7 +662,9 @@ bool Shard::emit(Op *op, const ferry_completion &completion) noexcept {
     if (queue.is_inline()) {
         completed_.add(1);
         trace_more(op, completion);
+        telling_ = op;
         call(op->callback, completion, op->user_data);
+        telling_ = nullptr;
         return true;
     }
     if (!queue.write_more(completion, *op, index_)) {

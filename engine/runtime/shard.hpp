@@ -10,6 +10,7 @@
 #include "base/block_pool.hpp"
 #include "base/counter.hpp"
 #include "base/lists.hpp"
+#include "base/text.hpp"
 #include "coro/fiber.hpp"
 #include "driver/driver.hpp"
 #include "runtime/buffers.hpp"
@@ -33,6 +34,7 @@
 namespace ferry {
 
 class Engine;
+struct DumpRequest;
 
 // Descriptors that no driver has: on their way between shards. The beginning of a block of the allocator's. A
 // fork's child, where its owner never ends, closes its copies of them and frees it.
@@ -201,6 +203,17 @@ class Shard final : public coro::Scheduler, public driver::Host {
 
     void note_hunger() noexcept { hungry_.store(true, std::memory_order_seq_cst); }
 
+    // ---- for those who look on ----
+    // All that can be told of it, as JSON: on its thread, or when it does not run any more.
+    void dump(Text &text) noexcept;
+    // Under the engine's inspect lock: who asks, and what its thread has to answer when it is nudged.
+    bool over() const noexcept { return over_; }
+    void ask(DumpRequest &request) noexcept;
+    void ask_no_more(DumpRequest &request) noexcept;
+    void answer_locked() noexcept;
+    // Its thread has ended.
+    void end_of_thread() noexcept;
+
     // ---- in a fork's child ----
     void abandon() noexcept;
 
@@ -232,6 +245,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     static void describe(Op *op, const ferry_request &request) noexcept;
     ferry_status settle_handles(Child &child, Shard **place) noexcept;
     void admit(Child &child) noexcept;
+    void welcome(Child &child) noexcept;
     void take_children() noexcept;
     void cancel_child(Child &child) noexcept;
     void finish_child(Child &child, const ferry_completion &completion) noexcept;
@@ -285,6 +299,24 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void free_copy(uint16_t opcode, uint16_t copy, const decltype(Op::params) &params) noexcept;
     bool arrived() noexcept;
     bool unfinished() noexcept;
+    // When this turn's operations were taken in, in steps of a millisecond: see Op::born. 0 = not asked yet.
+    static constexpr uint32_t kStampBits = 20;
+    uint32_t stamp() noexcept {
+        if (stamp_ == 0) [[unlikely]]
+            stamp_ = stamp_of(driver_->coarse_ns());
+        return stamp_;
+    }
+    static uint32_t stamp_of(uint64_t ns) noexcept {
+        auto stamp = static_cast<uint32_t>(ns >> kStampBits);
+        return stamp != 0 ? stamp : 1;
+    }
+    void answer_dumps() noexcept;
+    void dump_operations(Text &text) noexcept;
+    void dump_guests(Text &text) noexcept;
+    void dump_handles(Text &text) noexcept;
+    void dump_life(Text &text, const Op &op) noexcept;
+    void dump_children(Text &text, const Op &op) noexcept;
+    void dump_child(Text &text, const Child &child) noexcept;
     void stop() noexcept;
     void lie_down() noexcept;
     bool look_at_clock() noexcept;
@@ -305,13 +337,15 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint32_t ops_max_ = 0;
 
     TimerWheel wheel_;
-    coro::WaitList room_;   // Multishot operations whose queue is full.
-    coro::WaitList memory_; // Receives for which every buffer is lent.
+    coro::WaitList room_{"room in queue"}; // Multishot operations whose queue is full.
+    coro::WaitList memory_{"buffer"};      // Receives for which every buffer is lent.
     driver::Socket *dirty_ = nullptr;
     Queue::Link *touched_ = nullptr;
     HandleSlot *discarded_ = nullptr; // Taken from the mailbox.
     Child *leaving_ = nullptr;        // Ended here, to go back to their shards.
-    Op *cancelled_ = nullptr;         // The same.
+    Child *guests_ = nullptr;         // Running here, of parents elsewhere.
+    const Op *telling_ = nullptr; // The one whose callback hears of a completion with FERRY_MORE.
+    Op *cancelled_ = nullptr;     // The same.
     Transit *transits_ = nullptr;
     uint32_t room_due_ = 0;   // So many of room_ are to be woken.
     uint32_t memory_due_ = 0; // So many of memory_.
@@ -331,7 +365,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     bool gathering_ = false; // Events are taken in, nothing is run.
     uint64_t progress_ = 0;  // Rises whenever anything was done.
     uint64_t active_ = 0;    // Operations admitted and not ended.
+    uint32_t stamp_ = 0;
     bool stopping_ = false;
+    bool dump_due_ = false;
     bool lies_down_ = false; // It has marked itself as sleeping.
     bool reclaimed_ = false; // Buffers were released on this thread while receives wait for one.
     uint64_t knocks_ = 0;    // Shards that were sent something in this turn, a bit each.
@@ -347,6 +383,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     std::atomic<bool> nudged_{false};
     std::atomic<bool> stop_asked_{false};
     std::atomic<bool> hungry_{false}; // A release by another thread should nudge.
+    std::atomic<bool> dump_asked_{false};
+    bool over_ = false; // Under the inspect lock, like the next.
+    DumpRequest *dump_requests_ = nullptr;
     Mailbox<Op, &Op::next_cancel> cancels_;
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
     Mailbox<Child, &Child::next_hop> arrivals_; // Children to be run here, or back from elsewhere.

@@ -9,8 +9,11 @@ namespace ferry {
     event.time_ns = now_ns();
     // A child is told of by its place in the tree of the operation that has an id.
     const Op *root = op;
-    if (op->child)
+    if (op->child) {
+        const Op *parent = static_cast<const Child *>(op)->parent;
         event.child = static_cast<const Child *>(op)->number;
+        event.parent = parent->child ? static_cast<const Child *>(parent)->number : 0;
+    }
     while (root->child)
         root = static_cast<const Child *>(root)->parent;
     event.op = root->shard().id_of(*root);

@@ -272,6 +272,7 @@ void Shard::begin(Child &child, Shard *place) noexcept {
 void Shard::admit(Child &child) noexcept {
     child.scheduler = this;
     child.live = true;
+    child.born = stamp();
     ++active_;
     if (child.deadline_ns != 0)
         set_alarm(&child, child.deadline_ns);
@@ -279,6 +280,15 @@ void Shard::admit(Child &child) noexcept {
     if (stopping_)
         child.interrupted = FERRY_E_SHUTDOWN;
     push(&child);
+}
+
+// Nobody but its parent, on another shard, knows it: for those who look on.
+void Shard::welcome(Child &child) noexcept {
+    child.next_guest = guests_;
+    child.guest_link = &guests_;
+    if (guests_ != nullptr)
+        guests_->guest_link = &child.next_guest;
+    guests_ = &child;
 }
 
 void Shard::interrupt_child(Child &child, int32_t status) noexcept {
@@ -303,6 +313,7 @@ void Shard::take_children() noexcept {
         Child *next = child->next_hop;
         ++progress_;
         if (&child->parent->shard() != this) {
+            welcome(*child);
             admit(*child);
         } else {
             child->group->ended(*child);
@@ -326,9 +337,14 @@ void Shard::cancel_child(Child &child) noexcept {
 
 void Shard::finish_child(Child &child, const ferry_completion &completion) noexcept {
     *child.completion = completion;
-    if (&child.parent->shard() == this)
+    if (&child.parent->shard() == this) {
         child.group->ended(child);
-    else if (child.away.exchange(Child::Away::ended) != Child::Away::cancel_sent)
+        return;
+    }
+    *child.guest_link = child.next_guest;
+    if (child.next_guest != nullptr)
+        child.next_guest->guest_link = child.guest_link;
+    if (child.away.exchange(Child::Away::ended) != Child::Away::cancel_sent)
         leave(child);
 }
 

@@ -38,6 +38,8 @@ struct Child : Op {
     ferry_completion *completion; // Where its final completion goes.
     Child *next_ended;            // In its group.
     Child *next_hop;              // On its way between shards.
+    Child *next_guest;            // Of those that run on a shard which is not their parent's; that shard's.
+    Child **guest_link;
     uint32_t number;              // In its tree, from 1; for those who trace.
     int32_t wanted;               // The status that a cancel from its parent's shard asks for.
     bool running;                 // Started and not yet back. Its parent's shard only.
@@ -109,6 +111,11 @@ class GroupWait final : public coro::Wait {
     void await_suspend(std::coroutine_handle<> frame) noexcept;
     Child *await_resume() noexcept;
     void interrupt() noexcept override;
+    const char *what() const noexcept override { return kWhat; }
+
+    // By which one knows it among waits.
+    static constexpr char kWhat[] = "child operations";
+    const Group &group() const noexcept { return group_; }
 
   private:
     Op *op() const noexcept { return static_cast<Op *>(&fiber()); }

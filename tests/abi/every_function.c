@@ -23,6 +23,7 @@ static const struct {
     FUNCTION(ferry_child_handle),
     FUNCTION(ferry_engine_create),
     FUNCTION(ferry_engine_destroy),
+    FUNCTION(ferry_engine_dump),
     FUNCTION(ferry_engine_fd),
     FUNCTION(ferry_engine_get_info),
     FUNCTION(ferry_engine_get_shard_info),
@@ -86,6 +87,9 @@ static const struct {
     FUNCTION(ferry_queue_wait),
     FUNCTION(ferry_status_message),
     FUNCTION(ferry_status_name),
+    FUNCTION(ferry_trace_writer_create),
+    FUNCTION(ferry_trace_writer_destroy),
+    FUNCTION(ferry_trace_writer_event),
     FUNCTION(ferry_version),
 };
 

@@ -42,7 +42,8 @@ AT(ferry_trace_event, opcode, 44);
 AT(ferry_trace_event, kind, 46);
 AT(ferry_trace_event, shard, 48);
 AT(ferry_trace_event, child, 52);
-AT(ferry_trace_event, reserved, 56);
+AT(ferry_trace_event, parent, 56);
+AT(ferry_trace_event, reserved, 60);
 
 SIZE(ferry_request, 128);
 AT(ferry_request, opcode, 0);

@@ -14,7 +14,8 @@ enum {
     BLOCKS_MAX = 256,
     HANDLES_MAX = 256,
     RUNS_MAX = 200000,
-    IDLE_MAX = 5
+    IDLE_MAX = 5,
+    TICKS_NS = 100000
 };
 
 /* How often what is thrown in, one time in so many; 0 = never. */
@@ -40,6 +41,7 @@ struct play {
     bool stopped;
     bool cut;
     bool down;
+    bool late; /* Time has jumped. */
     uint64_t steps;
     uint64_t mark;
     ferry_engine *engine;
@@ -47,6 +49,7 @@ struct play {
     referee *judge;
     counting_allocator allocator;
     ferry_op ops[OPS_MAX]; /* Started and not ended. */
+    uint64_t due[OPS_MAX]; /* When each must have ended at the latest; UINT64_MAX = whenever. */
     size_t op_count;
     ferry_completion inbox[INBOX_MAX];
     size_t inbox_count;
@@ -172,7 +175,9 @@ static uint64_t plain(uint64_t id) {
 static void note_end(play *p, ferry_op op) {
     for (size_t i = 0; i < p->op_count; i++) {
         if (p->ops[i] == op) {
-            p->ops[i] = p->ops[--p->op_count];
+            p->op_count--;
+            p->ops[i] = p->ops[p->op_count];
+            p->due[i] = p->due[p->op_count];
             return;
         }
     }
@@ -313,6 +318,7 @@ static void make_trouble(play *p) {
     }
     if (once_in(p, t->jump)) {
         MUST(p, ferry_sim_advance(p->engine, play_below(p, UINT64_C(5000000000))) == FERRY_OK);
+        p->late = true;
     }
     if (p->steps == t->stop) {
         stop(p);
@@ -333,6 +339,13 @@ static uint64_t now(play *p) {
     return now;
 }
 
+/* Time passes only where nothing is left to do: what is overdue then was forgotten. */
+static void must_be_on_time(play *p) {
+    for (size_t i = 0; i < p->op_count; i++) {
+        MUST(p, p->due[i] >= now(p));
+    }
+}
+
 /* One run. False: nothing has come of it, and time stood still. */
 static bool step(play *p) {
     make_trouble(p);
@@ -344,7 +357,12 @@ static bool step(play *p) {
         if (!p->options.fair && p->steps >= p->trouble.begin && once_in(p, p->trouble.lazy)) {
             return true;
         }
-        return collect(p) > 0 || report.completed > 0 || wait != FERRY_FOREVER || now(p) != before;
+        bool more = collect(p) > 0;
+        if (!more && report.completed == 0 && now(p) != before && !p->late) {
+            must_be_on_time(p);
+        }
+        p->late = false;
+        return more || report.completed > 0 || wait != FERRY_FOREVER || now(p) != before;
     }
     return collect(p) > 0;
 }
@@ -383,6 +401,17 @@ bool play_final(play *p, ferry_op op, ferry_completion *completion) {
 
 /* --- Requests ------------------------------------------------------------------------------ */
 
+/* Calls on files that have begun go on beyond a deadline, and so does a close. */
+static uint64_t latest_end(play *p, const ferry_request *request) {
+    bool on_time =
+        request->opcode == FERRY_OP_TIMER ||
+        (request->opcode >= FERRY_OP_TCP_LISTEN && request->opcode <= FERRY_OP_STREAM_SHUTDOWN) ||
+        request->opcode == FERRY_OP_CHANNEL_SEND || request->opcode == FERRY_OP_CHANNEL_RECEIVE ||
+        request->opcode == FERRY_OP_NAME_RESOLVE;
+    return on_time && request->deadline_ns != 0 ? now(p) + request->deadline_ns + TICKS_NS
+                                                : UINT64_MAX;
+}
+
 ferry_op play_start(play *p, const ferry_request *request) {
     ferry_request own = *request;
     ferry_op op = FERRY_NONE;
@@ -401,6 +430,7 @@ ferry_op play_start(play *p, const ferry_request *request) {
         return FERRY_NONE;
     }
     MUST(p, p->op_count < OPS_MAX);
+    p->due[p->op_count] = latest_end(p, &own);
     p->ops[p->op_count++] = op;
     return op;
 }

@@ -578,7 +578,8 @@ type TraceEvent struct {
 	Kind     uint16
 	Shard    uint32
 	Child    uint32
-	Reserved uint64
+	Parent   uint32
+	Reserved uint32
 }
 
 // EngineOptions: How to make an engine. Every field's 0 is its default.
@@ -658,6 +659,16 @@ type FileInfo struct {
 	Group       uint32
 	BlockSize   uint32
 	Reserved    [9]uint32
+}
+
+// TraceWriterOptions: How to write a trace. Every field's 0 is its default, but for write.
+type TraceWriterOptions struct {
+	StructSize uint32
+	BufferSize uint32
+	Write      uint64
+	UserData   uint64
+	Allocate   uint64
+	Free       uint64
 }
 
 // QueueOptions: How to make a queue. Every field's 0 is its default.
@@ -858,6 +869,7 @@ var Layout = []Place{
 	{"ferry_trace_event", "kind", unsafe.Sizeof(TraceEvent{}.Kind), unsafe.Offsetof(TraceEvent{}.Kind)},
 	{"ferry_trace_event", "shard", unsafe.Sizeof(TraceEvent{}.Shard), unsafe.Offsetof(TraceEvent{}.Shard)},
 	{"ferry_trace_event", "child", unsafe.Sizeof(TraceEvent{}.Child), unsafe.Offsetof(TraceEvent{}.Child)},
+	{"ferry_trace_event", "parent", unsafe.Sizeof(TraceEvent{}.Parent), unsafe.Offsetof(TraceEvent{}.Parent)},
 	{"ferry_trace_event", "reserved", unsafe.Sizeof(TraceEvent{}.Reserved), unsafe.Offsetof(TraceEvent{}.Reserved)},
 	{"ferry_engine_options", "", unsafe.Sizeof(EngineOptions{}), 0},
 	{"ferry_engine_options", "struct_size", unsafe.Sizeof(EngineOptions{}.StructSize), unsafe.Offsetof(EngineOptions{}.StructSize)},
@@ -921,6 +933,13 @@ var Layout = []Place{
 	{"ferry_file_info", "group", unsafe.Sizeof(FileInfo{}.Group), unsafe.Offsetof(FileInfo{}.Group)},
 	{"ferry_file_info", "block_size", unsafe.Sizeof(FileInfo{}.BlockSize), unsafe.Offsetof(FileInfo{}.BlockSize)},
 	{"ferry_file_info", "reserved", unsafe.Sizeof(FileInfo{}.Reserved), unsafe.Offsetof(FileInfo{}.Reserved)},
+	{"ferry_trace_writer_options", "", unsafe.Sizeof(TraceWriterOptions{}), 0},
+	{"ferry_trace_writer_options", "struct_size", unsafe.Sizeof(TraceWriterOptions{}.StructSize), unsafe.Offsetof(TraceWriterOptions{}.StructSize)},
+	{"ferry_trace_writer_options", "buffer_size", unsafe.Sizeof(TraceWriterOptions{}.BufferSize), unsafe.Offsetof(TraceWriterOptions{}.BufferSize)},
+	{"ferry_trace_writer_options", "write", unsafe.Sizeof(TraceWriterOptions{}.Write), unsafe.Offsetof(TraceWriterOptions{}.Write)},
+	{"ferry_trace_writer_options", "user_data", unsafe.Sizeof(TraceWriterOptions{}.UserData), unsafe.Offsetof(TraceWriterOptions{}.UserData)},
+	{"ferry_trace_writer_options", "allocate", unsafe.Sizeof(TraceWriterOptions{}.Allocate), unsafe.Offsetof(TraceWriterOptions{}.Allocate)},
+	{"ferry_trace_writer_options", "free", unsafe.Sizeof(TraceWriterOptions{}.Free), unsafe.Offsetof(TraceWriterOptions{}.Free)},
 	{"ferry_queue_options", "", unsafe.Sizeof(QueueOptions{}), 0},
 	{"ferry_queue_options", "struct_size", unsafe.Sizeof(QueueOptions{}.StructSize), unsafe.Offsetof(QueueOptions{}.StructSize)},
 	{"ferry_queue_options", "flags", unsafe.Sizeof(QueueOptions{}.Flags), unsafe.Offsetof(QueueOptions{}.Flags)},

@@ -7,6 +7,7 @@ abi.api_level = 1
 abi.cdef = [[
 typedef struct ferry_engine ferry_engine;
 typedef struct ferry_queue ferry_queue;
+typedef struct ferry_trace_writer ferry_trace_writer;
 typedef struct ferry_address ferry_address;
 typedef struct ferry_completion ferry_completion;
 typedef struct ferry_slice ferry_slice;
@@ -41,6 +42,7 @@ typedef struct ferry_run_report ferry_run_report;
 typedef struct ferry_engine_info ferry_engine_info;
 typedef struct ferry_shard_info ferry_shard_info;
 typedef struct ferry_file_info ferry_file_info;
+typedef struct ferry_trace_writer_options ferry_trace_writer_options;
 typedef struct ferry_queue_options ferry_queue_options;
 typedef struct ferry_queue_mapping ferry_queue_mapping;
 typedef uint64_t ferry_handle;
@@ -52,6 +54,7 @@ typedef void (*ferry_trace_fn)(const ferry_trace_event *event, void *user_data);
 typedef void *(*ferry_allocate_fn)(size_t size, void *user_data);
 typedef void (*ferry_free_fn)(void *memory, size_t size, void *user_data);
 typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data);
+typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
 typedef void (*ferry_wake_fn)(void *user_data);
 struct ferry_address {
     uint16_t family;
@@ -285,7 +288,8 @@ struct ferry_trace_event {
     uint16_t kind;
     uint32_t shard;
     uint32_t child;
-    uint64_t reserved;
+    uint32_t parent;
+    uint32_t reserved;
 };
 struct ferry_engine_options {
     uint32_t struct_size;
@@ -354,6 +358,14 @@ struct ferry_file_info {
     uint32_t block_size;
     uint32_t reserved[9];
 };
+struct ferry_trace_writer_options {
+    uint32_t struct_size;
+    uint32_t buffer_size;
+    ferry_text_fn write;
+    void *user_data;
+    ferry_allocate_fn allocate;
+    ferry_free_fn free;
+};
 struct ferry_queue_options {
     uint32_t struct_size;
     uint32_t flags;
@@ -412,6 +424,10 @@ void ferry_prepare_path_stat(ferry_request *request, const char *path, bool no_f
 void ferry_prepare_file_sync(ferry_request *request, ferry_handle file, bool data_only);
 void ferry_prepare_file_truncate(ferry_request *request, ferry_handle file, uint64_t size);
 void ferry_prepare_file_store(ferry_request *request, const char *path, const void *data, size_t size, uint32_t mode);
+ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text, size_t capacity, size_t *size_out);
+ferry_status ferry_trace_writer_create(const ferry_trace_writer_options *options, ferry_trace_writer **writer_out);
+void ferry_trace_writer_event(const ferry_trace_event *event, void *user_data);
+ferry_status ferry_trace_writer_destroy(ferry_trace_writer *writer);
 int32_t ferry_layout_size(const char *record, const char *field);
 int32_t ferry_layout_offset(const char *record, const char *field);
 void ferry_prepare_name_resolve(ferry_request *request, const char *name, uint16_t port, uint32_t family);
@@ -840,7 +856,8 @@ abi.records = {
         { "kind", 46, 2 },
         { "shard", 48, 4 },
         { "child", 52, 4 },
-        { "reserved", 56, 8 },
+        { "parent", 56, 4 },
+        { "reserved", 60, 4 },
     },
     ferry_engine_options = {
         size = 96,
@@ -913,6 +930,15 @@ abi.records = {
         { "group", 84, 4 },
         { "block_size", 88, 4 },
         { "reserved", 92, 36 },
+    },
+    ferry_trace_writer_options = {
+        size = 40,
+        { "struct_size", 0, 4 },
+        { "buffer_size", 4, 4 },
+        { "write", 8, 8 },
+        { "user_data", 16, 8 },
+        { "allocate", 24, 8 },
+        { "free", 32, 8 },
     },
     ferry_queue_options = {
         size = 40,

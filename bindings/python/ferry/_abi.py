@@ -176,6 +176,7 @@ TraceFn = CFUNCTYPE(None, c_void_p, c_void_p)
 AllocateFn = CFUNCTYPE(c_void_p, c_size_t, c_void_p)
 FreeFn = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
 LogFn = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
+TextFn = CFUNCTYPE(None, c_char_p, c_size_t, c_void_p)
 WakeFn = CFUNCTYPE(None, c_void_p)
 
 
@@ -588,7 +589,8 @@ class TraceEvent(Structure):
         ('kind', c_uint16),
         ('shard', c_uint32),
         ('child', c_uint32),
-        ('reserved', c_uint64),
+        ('parent', c_uint32),
+        ('reserved', c_uint32),
     ]
 
 
@@ -674,6 +676,17 @@ class FileInfo(Structure):
     ]
 
 
+class TraceWriterOptions(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('buffer_size', c_uint32),
+        ('write', TextFn),
+        ('user_data', c_void_p),
+        ('allocate', AllocateFn),
+        ('free', FreeFn),
+    ]
+
+
 class QueueOptions(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -733,6 +746,7 @@ RECORDS = {
     'ferry_engine_info': EngineInfo,
     'ferry_shard_info': ShardInfo,
     'ferry_file_info': FileInfo,
+    'ferry_trace_writer_options': TraceWriterOptions,
     'ferry_queue_options': QueueOptions,
     'ferry_queue_mapping': QueueMapping,
 }
@@ -912,6 +926,14 @@ FUNCTIONS = {
         (None, (c_void_p, c_uint64, c_uint64), False),
     'ferry_prepare_file_store':
         (None, (c_void_p, c_char_p, c_void_p, c_size_t, c_uint32), False),
+    'ferry_engine_dump':
+        (c_int32, (c_void_p, c_uint64, c_void_p, c_size_t, c_void_p), True),
+    'ferry_trace_writer_create':
+        (c_int32, (c_void_p, c_void_p), False),
+    'ferry_trace_writer_event':
+        (None, (c_void_p, c_void_p), False),
+    'ferry_trace_writer_destroy':
+        (c_int32, (c_void_p,), False),
     'ferry_layout_size':
         (c_int32, (c_char_p, c_char_p), False),
     'ferry_layout_offset':

@@ -41,7 +41,8 @@ typedef struct ferry_trace_event {
     uint32_t shard;      /**< On which shard, from 0. */
     uint32_t child;      /**< 0: the operation op itself; 1, 2, ...: a child of its composition, the
                               children of each level after those of the level above. */
-    uint64_t reserved;   /**< 0. */
+    uint32_t parent;     /**< Of a child: that of the composition it belongs to, 0: of op itself. */
+    uint32_t reserved;   /**< 0. */
 } ferry_trace_event;
 
 /**

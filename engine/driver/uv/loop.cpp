@@ -75,6 +75,10 @@ uint64_t UvDriver::now_ns() const noexcept {
     return os::now_ns();
 }
 
+uint64_t UvDriver::coarse_ns() const noexcept {
+    return os::coarse_ns();
+}
+
 void UvDriver::poll(uint64_t until_ns) noexcept {
     if (jobs_late_ && !finish_jobs())
         return;

@@ -66,6 +66,7 @@ class UvDriver : public Driver {
     const char *name() const noexcept override { return "uv"; }
     void dispose() noexcept override;
     uint64_t now_ns() const noexcept override;
+    uint64_t coarse_ns() const noexcept override;
     void poll(uint64_t until_ns) noexcept override;
     bool more() const noexcept override { return has_deferred() || full_; }
     uint64_t step_ns() const noexcept override { return step_ns_; }

@@ -19,6 +19,11 @@ pub struct ferry_engine {
 pub struct ferry_queue {
     opaque: [u8; 0],
 }
+/// Writes a trace: Chrome's trace event format, which Perfetto (ui.perfetto.dev) shows.
+#[repr(C)]
+pub struct ferry_trace_writer {
+    opaque: [u8; 0],
+}
 /// Called with one completion, by ferry_queue_dispatch on the host's thread, or on the engine's thread for a queue made inline. The record is borrowed: copy what must outlive the call. It may call everything but run, shutdown and destroy; what it submits starts after it has returned.
 pub type ferry_completion_fn = Option<
     unsafe extern "C" fn(completion: *const ferry_completion, user_data: *mut c_void),
@@ -38,6 +43,10 @@ pub type ferry_free_fn = Option<
 /// Receives one line of the engine's log: so far, that the engine is poisoned. Any thread.
 pub type ferry_log_fn = Option<
     unsafe extern "C" fn(level: i32, message: *const c_char, user_data: *mut c_void),
+>;
+/// Receives text, piece by piece; a piece need not end where a line does. Not ended by a zero.
+pub type ferry_text_fn = Option<
+    unsafe extern "C" fn(text: *const c_char, size: usize, user_data: *mut c_void),
 >;
 /// Told once when a sleeping consumer has something to reap: after a reap, wait or dispatch that emptied the queue (or an arm that found it empty), the next completion calls it, and no further one does until the queue is emptied again. Runs on any thread. It may only signal: no Ferry call.
 pub type ferry_wake_fn = Option<
@@ -760,8 +769,10 @@ pub struct ferry_trace_event {
     pub shard: u32,
     /// 0: the operation op itself; 1, 2, ...: a child of its composition, the children of each level after those of the level above.
     pub child: u32,
+    /// Of a child: that of the composition it belongs to, 0: of op itself.
+    pub parent: u32,
     /// 0.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 /// How to make an engine. Every field's 0 is its default.
 #[repr(C)]
@@ -901,6 +912,23 @@ pub struct ferry_file_info {
     pub block_size: u32,
     /// 0.
     pub reserved: [u32; 9],
+}
+/// How to write a trace. Every field's 0 is its default, but for write.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_trace_writer_options {
+    /// sizeof(ferry_trace_writer_options); 0 is FERRY_E_INVALID.
+    pub struct_size: u32,
+    /// Bytes gathered between two calls of write; 0 = 65536. 1024 to 2^30.
+    pub buffer_size: u32,
+    /// Where the text goes, a call at a time; called from the trace hook, so the loop stands still meanwhile. No call of Ferry's. Not NULL.
+    pub write: ferry_text_fn,
+    /// For the three hooks.
+    pub user_data: *mut c_void,
+    /// NULL = the C library's.
+    pub allocate: ferry_allocate_fn,
+    /// NULL = the C library's.
+    pub free: ferry_free_fn,
 }
 /// How to make a queue. Every field's 0 is its default.
 #[repr(C)]
@@ -1281,6 +1309,37 @@ extern "C" {
         size: usize,
         mode: u32,
     );
+    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or the host does not run it, is in the text with "answered": false. On the engine's own thread, callbacks included, the shard is told of at once.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_engine_dump(
+        engine: *mut ferry_engine,
+        timeout_ns: u64,
+        text: *mut c_char,
+        capacity: usize,
+        size_out: *mut usize,
+    ) -> ferry_status;
+    /// Make a writer of traces. Give ferry_trace_writer_event as ferry_engine_options.trace and the writer as its trace_user_data; several engines may have the same.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_UNSUPPORTED (a longer struct with a non-zero tail), FERRY_E_NO_MEMORY.
+    ///
+    /// Threads: any
+    pub fn ferry_trace_writer_create(
+        options: *const ferry_trace_writer_options,
+        writer_out: *mut *mut ferry_trace_writer,
+    ) -> ferry_status;
+    /// The trace hook of a writer's: a ferry_trace_fn. Allocates nothing. In a fork's child it does nothing.
+    ///
+    /// Threads: any
+    pub fn ferry_trace_writer_event(event: *const ferry_trace_event, user_data: *mut c_void);
+    /// End the trace's JSON, hand over what is left of it and free the writer. The engines that tell it of their events are stopped by then. In a fork's child it only frees.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID (no writer).
+    ///
+    /// Threads: exclusive
+    pub fn ferry_trace_writer_destroy(writer: *mut ferry_trace_writer) -> ferry_status;
     /// How many bytes a record, or a field of it, takes.
     ///
     /// Returns: Bytes, or FERRY_E_INVALID (record is NULL), FERRY_E_UNSUPPORTED (this version has no such record or field).

@@ -171,6 +171,7 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_trace_event, "kind", kind);
     field!(ferry_trace_event, "shard", shard);
     field!(ferry_trace_event, "child", child);
+    field!(ferry_trace_event, "parent", parent);
     field!(ferry_trace_event, "reserved", reserved);
     record!(ferry_engine_options);
     field!(ferry_engine_options, "struct_size", struct_size);
@@ -234,6 +235,13 @@ fn records_are_laid_out_as_in_the_library() {
     field!(ferry_file_info, "group", group);
     field!(ferry_file_info, "block_size", block_size);
     field!(ferry_file_info, "reserved", reserved);
+    record!(ferry_trace_writer_options);
+    field!(ferry_trace_writer_options, "struct_size", struct_size);
+    field!(ferry_trace_writer_options, "buffer_size", buffer_size);
+    field!(ferry_trace_writer_options, "write", write);
+    field!(ferry_trace_writer_options, "user_data", user_data);
+    field!(ferry_trace_writer_options, "allocate", allocate);
+    field!(ferry_trace_writer_options, "free", free);
     record!(ferry_queue_options);
     field!(ferry_queue_options, "struct_size", struct_size);
     field!(ferry_queue_options, "flags", flags);

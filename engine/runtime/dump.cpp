@@ -1,0 +1,376 @@
+// What is in flight, as JSON. A shard's memory is its thread's: each shard tells of itself, when it is asked,
+// at the end of a turn. Nothing of it costs those whom nobody asks, but for a stamp in each operation.
+#include "runtime/dump.hpp"
+
+#include "base/saturating.hpp"
+#include "runtime/engine.hpp"
+#include "runtime/shard.hpp"
+
+#include <ferry/opcode.h>
+
+#include <chrono>
+#include <mutex>
+
+namespace ferry {
+
+namespace {
+
+// The members of an array or an object, with commas between them.
+class Members {
+  public:
+    Members(Text &text, const char *name, char open, char close) : text_(text), close_(close) {
+        text.add("\"").add(name).add("\":").add(&open, 1);
+    }
+    ~Members() { text_.add(&close_, 1); }
+    Members(const Members &) = delete;
+    Members &operator=(const Members &) = delete;
+
+    Text &next() noexcept {
+        text_.add(first_ ? "\n" : ",\n");
+        first_ = false;
+        return text_;
+    }
+
+  private:
+    Text &text_;
+    const char close_;
+    bool first_ = true;
+};
+
+Text &name(Text &text, const char *name) {
+    return text.add(",\"").add(name).add("\":");
+}
+
+// 64-bit numbers that are names are text: JSON's numbers have 53 bits.
+void add_id(Text &text, const char *what, uint64_t id) {
+    name(text, what);
+    if (id == FERRY_NONE)
+        text.add("null");
+    else
+        text.add("\"").hex(id).add("\"");
+}
+
+void add_count(Text &text, const char *what, uint64_t count) {
+    name(text, what).number(count);
+}
+
+void add_word(Text &text, const char *what, const char *word) {
+    name(text, what).add("\"").add(word).add("\"");
+}
+
+void add_truth(Text &text, const char *what, bool truth) {
+    name(text, what).add(truth ? "true" : "false");
+}
+
+void add_request(Text &text, uint16_t opcode, uint64_t target, uint64_t tag) {
+    add_word(text, "kind", ferry_opcode_name(opcode));
+    add_id(text, "target", target);
+    name(text, "tag").add("\"").number(tag).add("\"");
+}
+
+const char *kind_of(uint64_t handle) {
+    switch (Id{handle}.kind()) {
+    case Kind::listener:
+        return "listener";
+    case Kind::stream:
+        return "stream";
+    case Kind::file:
+        return "file";
+    case Kind::channel:
+        return "channel";
+    default:
+        return "other";
+    }
+}
+
+} // namespace
+
+// ---- one operation ------------------------------------------------------------------------------
+
+void Shard::dump_life(Text &text, const Op &op) noexcept {
+    uint32_t age = stamp_of(driver_->coarse_ns()) - op.born;
+    add_count(text, "age_ns", uint64_t{age} << kStampBits);
+    const coro::Wait *wait = op.waiting;
+    const char *state = "ready";
+    if (wait != nullptr)
+        state = "waiting";
+    else if (&op == telling_)
+        state = "running";
+    add_word(text, "state", state);
+    if (wait != nullptr)
+        add_word(text, "awaits", wait->what());
+    if (op.interrupted != 0)
+        add_word(text, "interrupted", ferry_status_name(op.interrupted));
+    name(text, "deadline_in_ns");
+    if (op.deadline_ns == 0)
+        text.add("null");
+    else
+        text.number(static_cast<int64_t>(op.deadline_ns - now_ns()));
+    dump_children(text, op);
+}
+
+// A host's composition has all its children where it has copied them; those that an operation has made for
+// itself are known to what it waits for.
+void Shard::dump_children(Text &text, const Op &op) noexcept {
+    uint16_t opcode = op.child ? static_cast<const Child &>(op).request.opcode : op.opcode;
+    if (engine_.operations()[opcode].group) {
+        Children children = children_of(op);
+        text.add(",");
+        Members list(text, "children", '[', ']');
+        for (uint32_t i = 0; i < children.count; ++i) {
+            list.next();
+            dump_child(text, children.first[i]);
+        }
+    } else if (op.waiting != nullptr && op.waiting->what() == GroupWait::kWhat) {
+        const Group &group = static_cast<const GroupWait *>(op.waiting)->group();
+        text.add(",");
+        Members list(text, "children", '[', ']');
+        for (uint32_t i = 0; i < group.count(); ++i) {
+            if (!group[i].running)
+                continue;
+            list.next();
+            dump_child(text, group[i]);
+        }
+    }
+}
+
+// Of one that runs elsewhere, only what does not change any more may be read.
+void Shard::dump_child(Text &text, const Child &child) noexcept {
+    text.add("{\"child\":").number(child.number);
+    bool elsewhere = child.running && child.place != this;
+    bool here = child.running && !elsewhere && child.live;
+    add_request(text, child.request.opcode, here ? child.target : child.request.target,
+                child.request.tag);
+    if (elsewhere) {
+        add_word(text, "state", "elsewhere");
+        add_count(text, "shard", child.place->index());
+    } else if (here) {
+        dump_life(text, child);
+    } else if (child.group == nullptr) {
+        add_word(text, "state", "not started");
+        dump_children(text, child);
+    } else {
+        add_word(text, "state", "ended");
+        add_word(text, "status", ferry_status_name(child.completion->status));
+    }
+    text.add("}");
+}
+
+// ---- one shard ----------------------------------------------------------------------------------
+
+void Shard::dump_operations(Text &text) noexcept {
+    Members list(text, "operations", '[', ']');
+    for (uint32_t i = 0; i < intake_.made(); ++i) {
+        const Op &op = ops_[i];
+        bool held = op.held.load(std::memory_order_relaxed);
+        if (!op.live && !held)
+            continue;
+        const ferry_completion &completion = held_completion(ops_[i]);
+        list.next().add("{\"op\":\"").hex(op.live ? id_of(op) : completion.op).add("\"");
+        add_request(text, op.opcode, op.target, op.tag);
+        add_count(text, "queue", op.queue->number());
+        if (op.live) {
+            dump_life(text, op);
+        } else {
+            add_word(text, "state", "held completion");
+            add_word(text, "awaits", "room in queue");
+            add_word(text, "status", ferry_status_name(completion.status));
+        }
+        text.add("}");
+    }
+    intake_.for_each([&](uint64_t id, const InboxEntry &entry) {
+        list.next().add("{\"op\":\"").hex(public_id(id)).add("\"");
+        add_request(text, entry.request.opcode, entry.request.target, entry.request.tag);
+        add_count(text, "queue", entry.queue->number());
+        add_word(text, "state", "on its way in");
+        text.add("}");
+    });
+}
+
+// Children of compositions of other shards; each is named by its tree's operation and its place in the tree.
+void Shard::dump_guests(Text &text) noexcept {
+    Members list(text, "guests", '[', ']');
+    for (const Child *child = guests_; child != nullptr; child = child->next_guest) {
+        const Op *root = child->parent;
+        while (root->child)
+            root = static_cast<const Child *>(root)->parent;
+        list.next().add("{\"op\":\"").hex(root->shard().id_of(*root)).add("\"");
+        add_count(text, "child", child->number);
+        add_request(text, child->opcode, child->target, child->tag);
+        if (child->live)
+            dump_life(text, *child);
+        text.add("}");
+    }
+}
+
+void Shard::dump_handles(Text &text) noexcept {
+    Members list(text, "handles", '[', ']');
+    handles_.for_each([&](HandleSlot &slot) {
+        const driver::Resource &resource = *slot.resource;
+        list.next().add("{\"handle\":\"").hex(resource.handle).add("\"");
+        add_word(text, "kind", kind_of(resource.handle));
+        add_count(text, "holds", resource.holds);
+        add_truth(text, "closing", resource.closing);
+        text.add("}");
+    });
+}
+
+void Shard::dump(Text &text) noexcept {
+    text.add("{\"shard\":").number(index_);
+    add_truth(text, "answered", true);
+    add_count(text, "ready", ready_count());
+    add_count(text, "timers", wheel_.count());
+    add_count(text, "buffers_lent", buffers_lent());
+    add_count(text, "chunk_bytes", buffers_.chunk_bytes());
+    text.add(",");
+    dump_operations(text);
+    text.add(",");
+    dump_guests(text);
+    text.add(",");
+    dump_handles(text);
+    text.add("}");
+}
+
+// ---- asking a shard -----------------------------------------------------------------------------
+
+void Shard::ask(DumpRequest &request) noexcept {
+    request.next = dump_requests_;
+    dump_requests_ = &request;
+    dump_asked_.store(true, std::memory_order_relaxed);
+}
+
+void Shard::ask_no_more(DumpRequest &request) noexcept {
+    DumpRequest **link = &dump_requests_;
+    while (*link != &request)
+        link = &(*link)->next;
+    *link = request.next;
+}
+
+void Shard::answer_locked() noexcept {
+    dump_asked_.store(false, std::memory_order_relaxed);
+    while (DumpRequest *request = dump_requests_) {
+        dump_requests_ = request->next;
+        dump(request->text);
+        request->answered = true;
+        request->moved.notify_one();
+    }
+}
+
+void Shard::answer_dumps() noexcept {
+    dump_due_ = false;
+    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
+    answer_locked();
+}
+
+void Shard::end_of_thread() noexcept {
+    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
+    over_ = true;
+    answer_locked();
+}
+
+// True: it has answered. Nobody runs it any more: it is told of here.
+bool Engine::ask(Shard &shard, uint64_t until_ns, Text &text) noexcept {
+    std::unique_lock<std::mutex> lock(inspect_lock_);
+    if (shard.over()) {
+        shard.dump(text);
+        return true;
+    }
+    DumpRequest request(text);
+    shard.ask(request);
+    lock.unlock();
+    shard.nudge();
+    lock.lock();
+    while (!request.answered) {
+        uint64_t now = os::now_ns();
+        if (now >= until_ns) {
+            shard.ask_no_more(request);
+            return false;
+        }
+        // Far ends are waited for in pieces: chrono overflows on them.
+        uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
+        request.moved.wait_for(lock, std::chrono::nanoseconds(left));
+    }
+    return true;
+}
+
+bool Engine::dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept {
+    bool host_stopped = host_driven() && state() == FERRY_ENGINE_STOPPED;
+    if (shard.thread() == os::thread_self() || host_stopped) {
+        shard.dump(text);
+        return true;
+    }
+    if (ask(shard, until_ns, text))
+        return true;
+    // Whom any thread may run, this one may, too; it is as if it did.
+    if (!host_driven() || !any_thread() || shard.thread() != 0 ||
+        !shard.bind_once(os::thread_self()))
+        return false;
+    shard.dump(text);
+    shard.unbind();
+    return true;
+}
+
+// ---- all of it ----------------------------------------------------------------------------------
+
+static void dump_engine(Text &text, const ferry_engine_info &info) {
+    static constexpr const char *kStates[] = {"running", "shutting down", "stopped"};
+    text.add("\"engine\":{\"driver\":\"").add(info.driver).add("\"");
+    add_word(text, "state", kStates[info.state]);
+    add_truth(text, "host_driven", info.host_driven != 0);
+    add_count(text, "shards", info.shards);
+    add_count(text, "ops_in_flight", info.ops_in_flight);
+    add_count(text, "handles_open", info.handles_open);
+    add_count(text, "buffers_lent", info.buffers_lent);
+    add_count(text, "buffer_bytes_lent", info.buffer_bytes_lent);
+    add_count(text, "workers", info.workers);
+    add_count(text, "workers_detached", info.workers_detached);
+    text.add("}");
+}
+
+// Queues stay until the engine goes, and a new one comes at the front.
+void Engine::dump_queues(Text &text) noexcept {
+    Queue *first;
+    {
+        SpinGuard guard(queues_lock_);
+        first = queues_;
+    }
+    Members list(text, "queues", '[', ']');
+    for (Queue *queue = first; queue != nullptr; queue = queue->next) {
+        if (!queue->alive())
+            continue;
+        list.next().add("{\"queue\":").number(queue->number());
+        add_word(text, "mode", queue->mode_name());
+        add_count(text, "capacity", queue->capacity());
+        add_count(text, "depth", queue->depth());
+        add_count(text, "held", queue->held());
+        add_count(text, "in_flight", queue->in_flight());
+        text.add("}");
+    }
+}
+
+void Engine::dump(uint64_t timeout_ns, Text &text) noexcept {
+    ferry_engine_info info = {};
+    this->info(&info);
+    text.add("{");
+    dump_engine(text, info);
+    text.add(",\n");
+    {
+        uint64_t end =
+            timeout_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(os::now_ns(), timeout_ns);
+        Members list(text, "shards", '[', ']');
+        for (uint32_t i = 0; i < shard_count_; ++i) {
+            list.next();
+            // Who does not answer leaves the others their part of the time.
+            uint64_t now = os::now_ns();
+            uint64_t part = end > now ? (end - now) / (shard_count_ - i) : 0;
+            uint64_t until = end == UINT64_MAX ? end : now + part;
+            if (!dump_shard(*shards_[i], until, text))
+                text.add("{\"shard\":").number(i).add(",\"answered\":false}");
+        }
+    }
+    text.add(",\n");
+    dump_queues(text);
+    text.add("}\n");
+}
+
+} // namespace ferry
