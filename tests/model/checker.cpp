@@ -1,20 +1,20 @@
 // The search, the fibers and the memory; see checker.hpp.
 #include "checker.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <link.h>
 #include <map>
 #include <string>
-#include <vector>
-
-#include <link.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <vector>
 
 // The checker's own copies are not the engine's.
 extern "C" void *__real_memcpy(void *to, const void *from, size_t size);
@@ -26,7 +26,7 @@ constexpr size_t kArena = size_t{2} << 20;
 constexpr size_t kPage = 4096;
 constexpr size_t kStack = size_t{256} << 10;
 constexpr int kEvents = 16;
-constexpr uint64_t kStepsMax = 20000;       // More of them in one schedule is a loop without an end.
+constexpr uint64_t kStepsMax = 20000; // More of them in one schedule is a loop without an end.
 constexpr uint64_t kSchedulesMax = 4000000; // More of them is a scenario that is too large.
 
 bool acquires(int order) {
@@ -47,12 +47,14 @@ struct Clock {
     }
 };
 
-// Who touched a byte last; of another schedule, nobody did.
+// When each fiber last touched eight bytes, and which of them; of another schedule, nobody did.
 struct Shadow {
+    struct Touch {
+        uint32_t wrote, read;
+        uint8_t bytes_written, bytes_read;
+    };
     uint32_t schedule;
-    uint32_t wrote;
-    uint8_t writer;
-    uint32_t read[kFibersMax];
+    Touch by[kFibersMax];
 };
 
 // What an atomic variable's last store released.
@@ -84,10 +86,10 @@ struct Fiber {
     const char *name = nullptr;
     void (*run)() = nullptr;
     bool ended = false;
-    bool yielded = false;          // Not again before somebody else has had a turn.
-    int event = -1;                // Sleeps until this is signalled.
-    uintptr_t spins_on = 0;        // Waits for somebody to change this.
-    uintptr_t last_loaded = 0;     // For noticing that it spins.
+    bool yielded = false;      // Not again before somebody else has had a turn.
+    int event = -1;            // Sleeps until this is signalled.
+    uintptr_t spins_on = 0;    // Waits for somebody to change this.
+    uintptr_t last_loaded = 0; // For noticing that it spins.
     uint64_t last_value = 0;
     int same_loads = 0;
     Clock clock;
@@ -148,7 +150,8 @@ uint64_t fetch(uintptr_t address, size_t size) {
 }
 
 void touch(uintptr_t address, size_t size) {
-    for (size_t at = offset_of(address) / kPage; at <= (offset_of(address) + size - 1) / kPage; ++at)
+    for (size_t at = offset_of(address) / kPage; at <= (offset_of(address) + size - 1) / kPage;
+         ++at)
         dirty[at] = true;
 }
 
@@ -354,9 +357,29 @@ void notice_spinning(uintptr_t address, uint64_t value) {
 
 void race(const char *what, uintptr_t address) {
     static char line[120];
-    std::snprintf(line, sizeof line, "data race: %s at %zx that is not ordered after another's", what,
-                  offset_of(address));
+    std::snprintf(line, sizeof line, "data race: %s at %zx that is not ordered after another's",
+                  what, offset_of(address));
     fail(line);
+}
+
+// What a fiber touched before of the same eight bytes is forgotten, if it was others of them: this overlooks
+// rather than cries wolf.
+bool access_word(Shadow &shadow, uint8_t bytes, bool writes) {
+    if (shadow.schedule != schedule)
+        shadow = Shadow{schedule, {}};
+    const Clock &now = fibers[current].clock;
+    for (int other = 0; other < fiber_count; ++other) {
+        const Shadow::Touch &theirs = shadow.by[other];
+        if (((theirs.bytes_written & bytes) != 0 && theirs.wrote > now.at[other]) ||
+            (writes && (theirs.bytes_read & bytes) != 0 && theirs.read > now.at[other]))
+            return false;
+    }
+    Shadow::Touch &own = shadow.by[current];
+    uint32_t &when = writes ? own.wrote : own.read;
+    uint8_t &which = writes ? own.bytes_written : own.bytes_read;
+    which = when == now.at[current] ? which | bytes : bytes;
+    when = now.at[current];
+    return true;
 }
 
 void access_plain(uintptr_t address, size_t size, bool writes, const void *pc) {
@@ -366,24 +389,14 @@ void access_plain(uintptr_t address, size_t size, bool writes, const void *pc) {
         touch(address, size);
     if (current < 0)
         return;
-    const Clock &now = fibers[current].clock;
-    for (size_t i = 0; i < size; ++i) {
-        Shadow &shadow = shadows[offset_of(address) + i];
-        if (shadow.schedule != schedule)
-            shadow = Shadow{schedule, 0, 0, {}};
-        bool wrong = shadow.wrote > now.at[shadow.writer];
-        for (int other = 0; writes && other < kFibersMax; ++other)
-            wrong = wrong || shadow.read[other] > now.at[other];
-        if (wrong) {
+    for (uintptr_t at = address; at < address + size;) {
+        uintptr_t next = std::min((at | 7) + 1, address + size);
+        auto bytes = static_cast<uint8_t>(((1u << (next - at)) - 1) << (at & 7));
+        if (!access_word(shadows[offset_of(at) / 8], bytes, writes)) {
             TELL(pc, "plain %s", writes ? "write" : "read");
-            race(writes ? "a write" : "a read", address);
+            race(writes ? "a write" : "a read", at);
         }
-        if (writes) {
-            shadow.wrote = now.at[current];
-            shadow.writer = static_cast<uint8_t>(current);
-        } else {
-            shadow.read[current] = now.at[current];
-        }
+        at = next;
     }
 }
 
@@ -465,8 +478,9 @@ std::map<const void *, std::string> lines_of(const std::vector<Step> &all) {
     std::vector<const void *> order;
     char program[512];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    std::string command = "addr2line -asi -e " +
-                          std::string(program, static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    std::string command = "addr2line -asi -e '" +
+                          std::string(program, static_cast<size_t>(std::max<ssize_t>(length, 0))) +
+                          "'";
     for (const Step &step : all) {
         if (step.pc == nullptr || lines.count(step.pc) != 0)
             continue;
@@ -519,7 +533,7 @@ void map_memory() {
     arena = map(kArena);
     arena_copy = map(kArena);
     stacks = map(kStack * kFibersMax);
-    shadows = reinterpret_cast<Shadow *>(map(kArena * sizeof(Shadow)));
+    shadows = reinterpret_cast<Shadow *>(map(kArena / 8 * sizeof(Shadow)));
     locations = reinterpret_cast<Location *>(map(kArena * sizeof(Location)));
     uses = reinterpret_cast<Use *>(map(kArena * sizeof(Use)));
 }
@@ -565,10 +579,14 @@ bool explore(const Scenario &scenario) {
         }
     } while (more_is_shared || next_trail());
     bool done = failure == nullptr && count < kSchedulesMax;
-    std::printf("%-34s %8llu schedules, up to %3llu steps, %d interruptions, %d held: %s (%.1f s)\n",
-                scenario.name, static_cast<unsigned long long>(count),
-                static_cast<unsigned long long>(deepest), scenario.preemptions, scenario.held,
-                done ? "right" : failure != nullptr ? "WRONG" : "TOO MANY", seconds() - begin);
+    std::printf(
+        "%-34s %8llu schedules, up to %3llu steps, %d interruptions, %d held: %s (%.1f s)\n",
+        scenario.name, static_cast<unsigned long long>(count),
+        static_cast<unsigned long long>(deepest), scenario.preemptions, scenario.held,
+        done                 ? "right"
+        : failure != nullptr ? "WRONG"
+                             : "TOO MANY",
+        seconds() - begin);
     if (failure != nullptr)
         show(scenario);
     std::fflush(stdout);
@@ -623,6 +641,7 @@ void clear_event(int event) {
 }
 
 void wait_for_event(int event) {
+    point(); // What it holds back leaves when it sleeps, not before.
     did_something();
     let_all_out();
     TELL(nullptr, "wait for event %d", event);
@@ -677,8 +696,8 @@ uint64_t load(const volatile void *at, size_t size, int order, const void *pc) {
     if (!own && acquires(order))
         fiber.clock.join(location(address).released);
     if (shared) {
-        TELL(pc, "load  %zx: %llu, %s%s", offset_of(address), static_cast<unsigned long long>(value),
-             name_of(order), own ? ", its own" : "");
+        TELL(pc, "load  %zx: %llu, %s%s", offset_of(address),
+             static_cast<unsigned long long>(value), name_of(order), own ? ", its own" : "");
     }
     notice_spinning(address, value);
     return value;
@@ -697,8 +716,8 @@ void store(volatile void *at, size_t size, uint64_t value, int order, const void
     Pending one{address, size, value, order, release_clock(order)};
     bool held = shared && held_left != 0 && choose(2) == 1;
     if (shared) {
-        TELL(pc, "store %zx: %llu, %s%s", offset_of(address), static_cast<unsigned long long>(value),
-             name_of(order), held ? ", held back" : "");
+        TELL(pc, "store %zx: %llu, %s%s", offset_of(address),
+             static_cast<unsigned long long>(value), name_of(order), held ? ", held back" : "");
     }
     if (held) {
         --held_left;

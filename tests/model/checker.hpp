@@ -25,7 +25,8 @@ constexpr int kFibersMax = 4;
 
 struct Scenario {
     const char *name;
-    void (*setup)(); // Once; what it leaves behind in allocated memory is where each schedule begins.
+    void (
+        *setup)(); // Once; what it leaves behind in allocated memory is where each schedule begins.
     struct {
         const char *name;
         void (*run)();

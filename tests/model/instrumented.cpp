@@ -56,10 +56,18 @@ void __tsan_atomic_thread_fence(int) {
 void __tsan_atomic_signal_fence(int) {}
 
 #define PLAIN(size)                                                                                \
-    void __tsan_read##size(void *address) { read(address, size, PC); }                             \
-    void __tsan_write##size(void *address) { write(address, size, PC); }                           \
-    void __tsan_unaligned_read##size(void *address) { read(address, size, PC); }                   \
-    void __tsan_unaligned_write##size(void *address) { write(address, size, PC); }
+    void __tsan_read##size(void *address) {                                                        \
+        read(address, size, PC);                                                                   \
+    }                                                                                              \
+    void __tsan_write##size(void *address) {                                                       \
+        write(address, size, PC);                                                                  \
+    }                                                                                              \
+    void __tsan_unaligned_read##size(void *address) {                                              \
+        read(address, size, PC);                                                                   \
+    }                                                                                              \
+    void __tsan_unaligned_write##size(void *address) {                                             \
+        write(address, size, PC);                                                                  \
+    }
 PLAIN(1)
 PLAIN(2)
 PLAIN(4)

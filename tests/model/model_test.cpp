@@ -387,10 +387,9 @@ bool chosen(const char *name, int count, char **arguments) {
 } // namespace
 
 int main(int count, char **arguments) {
-    int wrong = 0;
     for (const Scenario &scenario : kScenarios) {
-        if (chosen(scenario.name, count, arguments))
-            wrong += explore(scenario) ? 0 : 1;
+        if (chosen(scenario.name, count, arguments) && !explore(scenario))
+            return 1;
     }
-    return wrong == 0 ? 0 : 1;
+    return 0;
 }
