@@ -27,7 +27,7 @@ constexpr size_t kPage = 4096;
 constexpr size_t kStack = size_t{256} << 10;
 constexpr int kEvents = 16;
 constexpr uint64_t kStepsMax = 20000; // More of them in one schedule is a loop without an end.
-constexpr uint64_t kSchedulesMax = 4000000; // More of them is a scenario that is too large.
+constexpr uint64_t kSchedulesMax = 4'000'000'000; // More of them is a scenario that is too large.
 
 bool acquires(int order) {
     return order != __ATOMIC_RELAXED && order != __ATOMIC_RELEASE;
@@ -404,6 +404,7 @@ void access_plain(uintptr_t address, size_t size, bool writes, const void *pc) {
 
 void fiber_main() {
     fibers[current].run();
+    point(); // What it holds back leaves at its end, not before.
     let_all_out();
     fibers[current].ended = true;
     leave();
