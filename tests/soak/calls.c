@@ -8,7 +8,7 @@
 #include <time.h>
 
 /* Sixteen pieces of each power of two of nanoseconds: 6 % are between two of them. */
-enum { CALLS = 8192, PIECES = 16, BUCKETS = 64 * PIECES, VIOLATIONS_TOLD = 20 };
+enum { CALLS = 8192, PIECES = 16, BUCKETS = 64 * PIECES, VIOLATIONS_TOLD = 20, ACTOR_KINDS = 8 };
 
 soak the;
 const char *const kind_names[KINDS] = {"connect", "echo", "timer", "cancel", "deadline",
@@ -17,6 +17,8 @@ const char *const kind_names[KINDS] = {"connect", "echo", "timer", "cancel", "de
 static call calls[CALLS];
 static call *free_calls;
 static uint32_t calls_made;
+void *made[ACTOR_KINDS]; /* Not static: so that it is seen to hold them. */
+static size_t kinds_made;
 static uint64_t histogram[KINDS][BUCKETS];
 static uint64_t random_state = 88172645463325252u;
 
@@ -186,6 +188,17 @@ void deliver(const ferry_completion *done) {
     free_calls = one;
     the.under_way--;
     one->ended(one->actor, done);
+}
+
+void *make_actors(size_t count, size_t size) {
+    void *all = calloc(count, size);
+    if (all == NULL || kinds_made == ACTOR_KINDS) {
+        fputs("no memory for actors\n", stderr);
+        exit(1);
+    }
+    made[kinds_made++] = all;
+    the.actors += (uint32_t)count;
+    return all;
 }
 
 bool again(void) {

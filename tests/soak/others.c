@@ -89,8 +89,8 @@ static void store_file(filer *one) {
 }
 
 void start_files(uint32_t count) {
-    filer *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    filer *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         snprintf(all[i].path, sizeof all[i].path, "%s/file-%u", the.folder, i);
         store_file(&all[i]);
     }
@@ -161,8 +161,8 @@ static void sleep_somehow(sleeper *one) {
 }
 
 void start_timers(uint32_t count) {
-    sleeper *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    sleeper *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         sleep_somehow(&all[i]);
     }
 }
@@ -224,8 +224,8 @@ static void plant(gardener *one) {
 }
 
 void start_trees(uint32_t count) {
-    gardener *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    gardener *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         snprintf(all[i].missing, sizeof all[i].missing, "%s/missing", the.folder);
         plant(&all[i]);
     }
@@ -312,8 +312,8 @@ static void dig(canal *one) {
 }
 
 void start_channels(uint32_t count) {
-    canal *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    canal *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         dig(&all[i]);
     }
 }

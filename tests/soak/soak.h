@@ -92,6 +92,8 @@ typedef struct latencies {
 } latencies;
 latencies take_latencies(kind kind);
 
+/** Zeroed, and theirs until the program ends. They are counted as at work. */
+void *make_actors(size_t count, size_t size);
 /** At the end of an actor's round: whether there is to be another one. */
 bool again(void);
 

@@ -235,8 +235,8 @@ static void connect_client(client *one) {
 }
 
 void start_clients(uint32_t count) {
-    client *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    client *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         connect_client(&all[i]);
     }
 }
@@ -306,8 +306,8 @@ static void connect_reader(reader *one) {
 }
 
 void start_slow_readers(uint32_t count) {
-    reader *all = calloc(count, sizeof *all);
-    for (uint32_t i = 0; i < count; i++, the.actors++) {
+    reader *all = make_actors(count, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
         connect_reader(&all[i]);
     }
 }
