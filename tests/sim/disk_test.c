@@ -424,6 +424,37 @@ static void loads_opens_and_stats_end_at_once(fixture *f) {
     sim_linger(f, 10 * SECOND); /* An open that nobody asks about any more comes and goes. */
 }
 
+/* An open that comes when nobody asks any more, or not before the engine has gone, leaves nothing behind. */
+static void canceled_opens_leave_nothing(void **state) {
+    static counting_allocator counted;
+    drive *how = ((fixture *)*state)->drive;
+    char *path = malloc(FERRY_PATH_MAX + 1); /* So long that it lies in a block of its own. */
+    REQUIRE(path != NULL);
+    memset(path, '/', FERRY_PATH_MAX);
+    memcpy(path + FERRY_PATH_MAX - 1, "f", 2);
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        ferry_engine_options options = {.driver = FERRY_DRIVER_SIM, .seed = seed};
+        allocator_install(&counted, &options);
+        fixture *f = fixture_open_with(state, &options, NULL);
+        ferry_request request;
+        slow(f, (ferry_sim_disk){.latency_ns = SECOND});
+        ferry_prepare_file_open(&request, path, MAKE, 0);
+        ferry_op op = fixture_submit(f, &request);
+        fixture_turn(f, 0);
+        fixture_cancel(f, op);
+        assert_status(sim_final(f, op).status, FERRY_E_CANCELED);
+        if (seed % 2 == 0) {
+            sim_linger(f, 10 * SECOND);
+        }
+        assert_int_equal(fixture_teardown(state), 0);
+        assert_int_equal(counted.blocks, 0);
+        assert_int_equal(counted.wrong_frees, 0);
+        *state = how;
+        assert_int_equal(fixture_setup(state), 0);
+    }
+    free(path);
+}
+
 static void closing_ends_what_is_pending(fixture *f) {
     static char bytes[100];
     put(f, "/f", "f");
@@ -703,7 +734,8 @@ EACH(UNDER_SEEDS)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        EACH(LISTED) ON_HOST(names_need_their_folder_synced),
+        EACH(LISTED) ON_HOST(canceled_opens_leave_nothing),
+        ON_HOST(names_need_their_folder_synced),
         ON_HOST(a_store_survives_a_crash_at_every_point),
         ON_HOST(writing_over_a_file_does_not),
         ON_HOST(the_same_seed_brings_the_same),

@@ -10,6 +10,8 @@ namespace ferry::driver::sim {
 
 // Its path, as it was given, lies behind: faults are ordered by it.
 struct SimFile final : File {
+    SimFile *next = nullptr; // In the driver's list.
+    SimFile **link = nullptr;
     Machine *machine = nullptr;
     uint32_t crashes = 0; // Its machine's, when it was opened.
     uint32_t flags = 0;   // FERRY_OPEN_...

@@ -18,6 +18,7 @@ ferry_status SimDriver::open() noexcept {
 }
 
 void SimDriver::dispose() noexcept {
+    drop_files();
     environment_.allocator.destroy(this);
 }
 

@@ -290,6 +290,7 @@ class SimDriver final : public Driver {
     void end(FileJob &job) noexcept;
     void release(FileJob &job) noexcept;
     void withdraw(FileJob &job) noexcept;
+    void drop_files() noexcept;
     // A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.
     Outcome read_piece(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
     Outcome write_piece(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
@@ -316,6 +317,7 @@ class SimDriver final : public Driver {
     SimSocket *sockets_ = nullptr;
     ConnectJob *connecting_ = nullptr;
     FileJob *file_jobs_ = nullptr;
+    SimFile *files_ = nullptr;
 };
 
 } // namespace ferry::driver::sim
