@@ -8,15 +8,13 @@ namespace ferry {
     ferry_trace_event event = {};
     event.time_ns = now_ns();
     // A child is told of by its place in the tree of the operation that has an id.
-    const Op *root = op;
     if (op->child) {
         const Op *parent = static_cast<const Child *>(op)->parent;
         event.child = static_cast<const Child *>(op)->number;
         event.parent = parent->child ? static_cast<const Child *>(parent)->number : 0;
     }
-    while (root->child)
-        root = static_cast<const Child *>(root)->parent;
-    event.op = root->shard().id_of(*root);
+    const Op &root = root_of(*op);
+    event.op = root.shard().id_of(root);
     event.tag = op->tag;
     event.target = op->target;
     event.opcode = op->opcode;
