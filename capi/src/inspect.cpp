@@ -24,6 +24,27 @@ ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *
     return dump.fits() ? FERRY_OK : FERRY_E_LIMIT;
 }
 
+ferry_status ferry_engine_get_metrics(ferry_engine *engine, ferry_metrics *metrics) {
+    if (metrics == nullptr)
+        return FERRY_E_INVALID;
+    ferry_status status = capi::check(engine);
+    if (status != FERRY_OK)
+        return status;
+    ferry_metrics filled;
+    engine->engine.metrics(&filled);
+    return capi::write_output(metrics, sizeof filled, filled);
+}
+
+ferry_status ferry_engine_walk_metrics(ferry_engine *engine, ferry_metric_fn each,
+                                       void *user_data) {
+    if (each == nullptr)
+        return FERRY_E_INVALID;
+    ferry_status status = capi::check(engine);
+    if (status == FERRY_OK)
+        engine->engine.walk_metrics(each, user_data);
+    return status;
+}
+
 // ---- the writer of traces -----------------------------------------------------------------------
 
 struct ferry_trace_writer final {

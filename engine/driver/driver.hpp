@@ -18,6 +18,7 @@
 #include <ferry/file.h>
 #include <ferry/request.h>
 #include <ferry/status.h>
+#include <ferry/trace.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -271,6 +272,8 @@ class Driver {
     virtual const char *name() const noexcept = 0;
     // Null: the world is the real one.
     virtual sim::SimDriver *simulated() noexcept { return nullptr; }
+    // What becomes of an operation, for the simulated world's trace.
+    virtual void note(const ferry_trace_event &) noexcept {}
     // FERRY_RING_... bits.
     virtual uint64_t ring() const noexcept { return 0; }
 

@@ -43,7 +43,7 @@ class Pieces {
         if (gathering_ && !gathered(what))
             return socket_.receive.outcome.status == FERRY_E_FULL ? hungry() : Next::nothing;
         if ((op_->flags & FERRY_MULTISHOT) != 0)
-            return hand_out(what);
+            return hand_out_counted(what);
         size_t size;
         if (Next obstacle = look(&size, what); obstacle != Next::turn)
             return obstacle;
@@ -119,7 +119,15 @@ class Pieces {
             what->flags = FERRY_BUFFER;
         }
         shard.drop_rest(socket_, size);
+        shard.traffic().received.add(size);
         return Next::nothing;
+    }
+
+    Next hand_out_counted(Ending *what) {
+        size_t before = Shard::rest(socket_).size;
+        Next next = hand_out(what);
+        op_->shard().traffic().received.add(before - Shard::rest(socket_).size);
+        return next;
     }
 
     // Pieces as long as there are any; their completions differ in their bytes only.

@@ -51,6 +51,29 @@ inline const char *name_of(const driver::FileCall &call) {
     return "file";
 }
 
+// Bytes of files and copies, as they are told of.
+inline void count_bytes(Shard &, const void *) {}
+inline void count_bytes(Shard &shard, const driver::FileLoad *load) {
+    shard.traffic().read.add(static_cast<uint64_t>(load->outcome.result));
+}
+inline void count_bytes(Shard &shard, const driver::FileCall *call) {
+    auto bytes = static_cast<uint64_t>(call->outcome.result);
+    if (call->what == driver::FileCall::What::read)
+        shard.traffic().read.add(bytes);
+    else if (call->what == driver::FileCall::What::write)
+        shard.traffic().written.add(bytes);
+    else if (call->what == driver::FileCall::What::store && call->outcome.status == FERRY_OK)
+        shard.traffic().written.add(call->slices->size);
+}
+inline void count_bytes(Shard &shard, const driver::Transfer *transfer) {
+    Shard::Traffic &traffic = shard.traffic();
+    auto bytes = static_cast<uint64_t>(transfer->outcome.result);
+    bool from_file = Id{transfer->from->handle}.kind() == Kind::file;
+    bool to_file = Id{transfer->to->handle}.kind() == Kind::file;
+    (from_file ? traffic.read : traffic.received).add(bytes);
+    (to_file ? traffic.written : traffic.sent).add(bytes);
+}
+
 // A primitive of the driver, by how it is started and cancelled, and what of the shard's may have done it
 // before. Its outcome stays in it. Interrupted
 // before it was started, it has the outcome FERRY_E_CANCELED.
@@ -80,7 +103,13 @@ class PrimitiveWait final : public coro::Wait {
         starting.wait = this;
         return true;
     }
-    void await_resume() const noexcept {}
+    void await_resume() const noexcept {
+        // A gathering receive tells nobody yet of what has come.
+        if constexpr (!std::is_same_v<decltype(Before), std::nullptr_t>)
+            shard().traffic().received.add(static_cast<uint64_t>(target_.receive.outcome.result));
+        else
+            count_bytes(shard(), &target_);
+    }
     void interrupt() noexcept override { (driver().*Cancel)(target_); }
     const char *what() const noexcept override { return name_of(target_); }
 

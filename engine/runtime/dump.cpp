@@ -191,10 +191,8 @@ void Shard::dump_operations(Text &text) noexcept {
 void Shard::dump_guests(Text &text) noexcept {
     Members list(text, "guests", '[', ']');
     for (const Child *child = guests_; child != nullptr; child = child->next_guest) {
-        const Op *root = child->parent;
-        while (root->child)
-            root = static_cast<const Child *>(root)->parent;
-        list.next().add("{\"op\":\"").hex(root->shard().id_of(*root)).add("\"");
+        const Op &root = root_of(*child);
+        list.next().add("{\"op\":\"").hex(root.shard().id_of(root)).add("\"");
         add_count(text, "child", child->number);
         add_request(text, child->opcode, child->target, child->tag);
         if (child->live)
@@ -312,6 +310,27 @@ bool Engine::dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept {
 
 // ---- all of it ----------------------------------------------------------------------------------
 
+// One that does not answer: what holds it, if there is a watchdog.
+static void dump_silent(Text &text, Shard &shard) {
+    text.add("{\"shard\":").number(shard.index());
+    add_truth(text, "answered", false);
+    name(text, "running");
+    Task task;
+    if (shard.watch().look(&task) == 0) {
+        text.add("null}");
+        return;
+    }
+    uint64_t now = os::now_ns();
+    text.add("{\"what\":\"").add(task.what == Task::What::callback ? "callback" : "coroutine");
+    text.add("\"");
+    add_id(text, "op", task.op);
+    add_count(text, "child", task.child);
+    add_word(text, "kind", ferry_opcode_name(task.opcode));
+    name(text, "tag").add("\"").number(task.tag).add("\"");
+    add_count(text, "for_ns", now > task.since_ns ? now - task.since_ns : 0);
+    text.add("}}");
+}
+
 static void dump_engine(Text &text, const ferry_engine_info &info) {
     static constexpr const char *kStates[] = {"running", "shutting down", "stopped"};
     text.add("\"engine\":{\"driver\":\"").add(info.driver).add("\"");
@@ -329,13 +348,8 @@ static void dump_engine(Text &text, const ferry_engine_info &info) {
 
 // Queues stay until the engine goes, and a new one comes at the front.
 void Engine::dump_queues(Text &text) noexcept {
-    Queue *first;
-    {
-        SpinGuard guard(queues_lock_);
-        first = queues_;
-    }
     Members list(text, "queues", '[', ']');
-    for (Queue *queue = first; queue != nullptr; queue = queue->next) {
+    for (Queue *queue = first_queue(); queue != nullptr; queue = queue->next) {
         if (!queue->alive())
             continue;
         list.next().add("{\"queue\":").number(queue->number());
@@ -365,7 +379,7 @@ void Engine::dump(uint64_t timeout_ns, Text &text) noexcept {
             uint64_t part = end > now ? (end - now) / (shard_count_ - i) : 0;
             uint64_t until = end == UINT64_MAX ? end : now + part;
             if (!dump_shard(*shards_[i], until, text))
-                text.add("{\"shard\":").number(i).add(",\"answered\":false}");
+                dump_silent(text, *shards_[i]);
         }
     }
     text.add(",\n");

@@ -50,6 +50,12 @@ ferry_status Engine::open() noexcept {
         if (status != FERRY_OK)
             return status;
     }
+    // A limit that nothing reaches only measures.
+    if (watches() && options_.log != nullptr && options_.stall_ns != FERRY_FOREVER) {
+        ferry_status status = watchdog_.start(options_.stall_ns);
+        if (status != FERRY_OK)
+            return status;
+    }
     return host_driven() ? shards_[0]->begin() : start_threads();
 }
 
@@ -119,6 +125,8 @@ void Engine::thread_entry(void *shard_thread) {
 
 Engine::~Engine() {
     bool child = fork_mark_.forked();
+    if (!child)
+        watchdog_.stop();
     for (Queue *queue = queues_; queue != nullptr;) {
         Queue *next = queue->next;
         allocator_.destroy(queue);
@@ -151,7 +159,7 @@ void Engine::poison(const char *what) noexcept {
     if (poisoned_.exchange(true))
         return;
     if (options_.log != nullptr)
-        options_.log(0, what, options_.user_data);
+        options_.log(FERRY_LOG_ERROR, what, options_.user_data);
     FERRY_ASSERT(!"poisoned");
 }
 
@@ -242,6 +250,8 @@ void Engine::run_bound(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *r
         shard.settle_for_descriptor();
     else
         shard.driver().flush();
+    if (budget_ns != 0)
+        note_budget(shard.budget_end_ns(), shard.now_ns());
     if (report != nullptr)
         fill_report(shard, completed, report);
     shard.set_budget(0);
@@ -366,6 +376,7 @@ ferry_status Engine::shut_down_bound(uint64_t timeout_ns) noexcept {
         if (quiet && stop_workers(until)) {
             for (uint32_t i = 0; i < shard_count_; ++i)
                 shards_[i]->settle();
+            watchdog_.stop();
             state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
         } else {
             status = FERRY_E_TIMED_OUT;

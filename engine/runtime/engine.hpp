@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/allocator.hpp"
+#include "base/counter.hpp"
 #include "base/spin_lock.hpp"
 #include "base/text.hpp"
 #include "driver/driver.hpp"
@@ -11,8 +12,10 @@
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
 #include "runtime/thread_table.hpp"
+#include "runtime/watchdog.hpp"
 
 #include <ferry/engine.h>
+#include <ferry/inspect.h>
 #include <ferry/queue.h>
 
 #include <atomic>
@@ -45,6 +48,7 @@ class Engine {
     Shard &shard(uint32_t index) const noexcept { return *shards_[index]; }
     uint64_t now_ns() const noexcept;
     bool host_driven() const noexcept { return options_.shards == 0; }
+    bool simulates() const noexcept { return options_.driver == FERRY_DRIVER_SIM; }
     bool any_thread() const noexcept { return (options_.flags & FERRY_ENGINE_ANY_THREAD) != 0; }
     uint32_t state() const noexcept { return state_.load(std::memory_order_acquire); }
     // FERRY_OK, FERRY_E_FORKED or FERRY_E_INTERNAL.
@@ -77,6 +81,24 @@ class Engine {
     void dump(uint64_t timeout_ns, Text &text) noexcept;
     // Between those who ask shards and these; nobody else takes it.
     std::mutex &inspect_lock() noexcept { return inspect_lock_; }
+
+    // Counts and depths, of this moment and since creation.
+    void metrics(ferry_metrics *metrics) noexcept;
+    void walk_metrics(ferry_metric_fn each, void *user_data) noexcept;
+    // A submit that was refused. Any thread.
+    void note_refused(ferry_status status) noexcept;
+
+    // The watchdog: tasks that take longer than options().stall_ns.
+    bool watches() const noexcept { return options_.stall_ns != 0; }
+    void end_task(Watch &watch, const Task &task, const char *whose, uint32_t number,
+                  uint64_t now_ns) const noexcept;
+    void report_stall(const Task &task, const char *verb, const char *whose, uint32_t number,
+                      uint64_t length_ns) const noexcept;
+    // Queues stay until the engine goes; a new one comes at the front.
+    Queue *first_queue() noexcept {
+        SpinGuard guard(queues_lock_);
+        return queues_;
+    }
 
     ferry_status create_queue(const ferry_queue_options &options, Queue **queue) noexcept;
     ferry_status submit(Queue &queue, const ferry_request *requests, size_t count, ferry_op *ops,
@@ -146,6 +168,7 @@ class Engine {
     bool ask(Shard &shard, uint64_t until_ns, Text &text) noexcept;
     bool dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept;
     void dump_queues(Text &text) noexcept;
+    void note_budget(uint64_t end_ns, uint64_t now_ns) noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
 
     ferry_engine_options options_;
@@ -164,6 +187,7 @@ class Engine {
     Queue *queues_ = nullptr;
     uint32_t queues_made_ = 0; // Under queues_lock_.
     std::mutex inspect_lock_;
+    Watchdog watchdog_{*this};
     std::atomic<uint32_t> stopping_shards_{0};
     std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
     std::atomic<bool> poisoned_{false};
@@ -172,6 +196,10 @@ class Engine {
     std::atomic<int> dispatching_{0};
     bool descriptor_wanted_ = false;
     uint64_t left_since_ns_ = 0;
+    Counter overruns_; // Of budgets.
+    Counter overrun_worst_ns_;
+    std::atomic<uint64_t> refused_full_{0};
+    std::atomic<uint64_t> refused_{0}; // For other reasons.
     std::mutex life_mutex_;
     std::condition_variable thread_moved_; // Begun or ended.
 

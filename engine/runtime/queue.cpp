@@ -316,7 +316,9 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
         Delivery delivery = deliveries_[place];
         advance_head(head + 1);
         ++done;
-        if (delivery.callback != nullptr)
+        if (delivery.callback != nullptr && engine_.watches()) [[unlikely]]
+            call_observed(delivery, completion);
+        else if (delivery.callback != nullptr)
             delivery.callback(&completion, delivery.user_data);
         else
             engine_.release_all(completion); // Nobody else will.
@@ -328,6 +330,18 @@ int32_t Queue::dispatch(uint32_t max, uint64_t budget_ns) noexcept {
     if (waiting() == 0)
         arm();
     return static_cast<int32_t>(done);
+}
+
+[[gnu::noinline, gnu::cold]] void
+Queue::call_observed(const Delivery &delivery, const ferry_completion &completion) noexcept {
+    Task task = {.since_ns = os::now_ns(),
+                 .op = completion.op,
+                 .tag = completion.tag,
+                 .opcode = completion.opcode,
+                 .what = Task::What::dispatched};
+    watch_.begin(task);
+    delivery.callback(&completion, delivery.user_data);
+    engine_.end_task(watch_, task, "who dispatches queue ", number_, os::now_ns());
 }
 
 void Queue::map(ferry_queue_mapping *mapping) noexcept {
@@ -351,14 +365,20 @@ uint32_t Queue::depth() const noexcept {
     return depth <= capacity_ ? depth : 0;
 }
 
-uint64_t Queue::in_flight() const noexcept {
+uint64_t Queue::accepted() const noexcept {
     uint64_t accepted = accepted_remote_.load(std::memory_order_relaxed);
-    uint64_t ended = 0;
-    for (uint32_t i = 0; i < engine_.shard_count(); ++i) {
+    for (uint32_t i = 0; i < engine_.shard_count(); ++i)
         accepted += links_[i].accepted.get();
-        ended += links_[i].ended.get();
-    }
-    return accepted - ended;
+    return accepted;
+}
+
+uint64_t Queue::in_flight() const noexcept {
+    // What has ended first: read the other way round, more might have ended than were accepted.
+    uint64_t ended_ones = 0;
+    for (uint32_t i = 0; i < engine_.shard_count(); ++i)
+        ended_ones += ended(i);
+    uint64_t all = accepted();
+    return all > ended_ones ? all - ended_ones : 0;
 }
 
 ferry_status Queue::retire(bool stopped) noexcept {

@@ -19,6 +19,7 @@
 #include "base/spin_lock.hpp"
 #include "driver/os.hpp"
 #include "runtime/op.hpp"
+#include "runtime/watch.hpp"
 
 #include <ferry/completion.h>
 #include <ferry/queue.h>
@@ -56,6 +57,8 @@ class Queue {
     bool is_inline() const noexcept { return mode_ == FERRY_QUEUE_INLINE; }
     bool is_mapped() const noexcept { return mode_ == FERRY_QUEUE_MAPPED; }
     bool is_reaped() const noexcept { return mode_ == FERRY_QUEUE_REAP; }
+    // What its dispatch() is at, if the engine watches.
+    Watch &watch() noexcept { return watch_; }
     // In the engine, from 0.
     void set_number(uint32_t number) noexcept { number_ = number; }
     uint32_t number() const noexcept { return number_; }
@@ -63,6 +66,8 @@ class Queue {
     const char *mode_name() const noexcept;
     // Any thread, and of the moment.
     uint32_t depth() const noexcept;
+    uint64_t accepted() const noexcept;
+    uint64_t ended(uint32_t shard) const noexcept { return links_[shard].ended.get(); }
     uint64_t held() const noexcept { return held_count_.get(); }
     uint64_t in_flight() const noexcept;
     // The shard of requests without a target, plus one; 0 = by turns.
@@ -117,6 +122,7 @@ class Queue {
     uint32_t waiting() const noexcept;
     void advance_head(uint32_t head) noexcept;
     void nudge_starved() noexcept;
+    void call_observed(const Delivery &delivery, const ferry_completion &completion) noexcept;
     bool signals() const noexcept { return wake_ != nullptr || event_.descriptor() >= 0; }
 
     Engine &engine_;
@@ -146,6 +152,7 @@ class Queue {
     uint32_t written_ = 0;                             // Tail, published or not.
     Fifo<coro::Fiber, &coro::Fiber::next_ready> held_; // Ended, so never ready again.
     Counter held_count_;
+    Watch watch_;
 
   public:
     Queue *next = nullptr; // In the engine's list.

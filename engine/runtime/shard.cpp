@@ -45,8 +45,10 @@ Shard::Shard(Engine &engine, uint32_t index)
       shared_blocks_(engine.allocator()),
       buffers_(engine.allocator(), shared_blocks_, engine.loads(), engine.tag(), index),
       handles_(engine.allocator(), engine.tag(), index), intake_(engine.allocator()),
-      ids_(Id::make(Kind::op, engine.tag(), index, 0, 0).value), trace_(engine.options().trace),
-      trace_user_data_(engine.options().trace_user_data) {}
+      ids_(Id::make(Kind::op, engine.tag(), index, 0, 0).value),
+      trace_(engine.simulates() ? tell_world : engine.options().trace),
+      trace_user_data_(engine.simulates() ? this : engine.options().trace_user_data),
+      watched_(engine.watches()), observed_(trace_ != nullptr || watched_) {}
 
 Shard::~Shard() {
     // Of operations that never end, or never begin, in a fork's child.
@@ -85,6 +87,8 @@ ferry_status Shard::open() noexcept {
 void Shard::work() noexcept {
     turns_.add(1);
     stamp_ = 0;
+    if (watched_) [[unlikely]]
+        begin_turn();
     if (behind_)
         look_around();
     take_in();
@@ -101,6 +105,8 @@ void Shard::work() noexcept {
     publish();
     if (dump_due_) [[unlikely]]
         answer_dumps();
+    if (watched_) [[unlikely]]
+        end_turn();
 }
 
 // With a budget, whatever has no end of its own stops when the time is used up, and goes on in the next
@@ -286,8 +292,15 @@ bool Shard::run_ready() noexcept {
 
 void Shard::run(Op *op) noexcept {
     ++progress_;
+    // One predictable branch where nobody traces or watches.
+    if (observed_) [[unlikely]]
+        run_observed(op);
+    else
+        go_on(op);
+}
+
+void Shard::go_on(Op *op) noexcept {
     if (op->started) {
-        trace(FERRY_TRACE_STEP, op);
         op->frame.resume();
         return;
     }
@@ -647,7 +660,9 @@ void Shard::publish() noexcept {
 // A queue made inline: what no callback wants is given back.
 void Shard::call(ferry_completion_fn callback, const ferry_completion &completion,
                  void *user_data) noexcept {
-    if (callback != nullptr)
+    if (callback != nullptr && watched_) [[unlikely]]
+        call_observed(callback, completion, user_data);
+    else if (callback != nullptr)
         callback(&completion, user_data);
     else
         engine_.release_all(completion);
@@ -703,6 +718,8 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     outdate(op); // A cancel comes too late from now on, also while the completion is held back.
     Queue &queue = *op->queue;
     completed_.add(1);
+    if (how.status != FERRY_OK)
+        count_failure(how.status);
     if (queue.is_inline()) {
         ferry_completion completion = completion_of(*op, id, how, 0);
         ferry_completion_fn callback = op->callback;

@@ -22,9 +22,11 @@
 #include "runtime/rest.hpp"
 #include "runtime/timer_wheel.hpp"
 #include "runtime/tree.hpp"
+#include "runtime/watch.hpp"
 
 #include <ferry/completion.h>
 #include <ferry/engine.h>
+#include <ferry/inspect.h>
 #include <ferry/request.h>
 #include <ferry/trace.h>
 
@@ -204,6 +206,17 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void note_hunger() noexcept { hungry_.store(true, std::memory_order_seq_cst); }
 
     // ---- for those who look on ----
+    Watch &watch() noexcept { return watch_; }
+    // Its part of the engine's. Any thread.
+    void add_metrics(ferry_metrics *sum) noexcept;
+    // Bytes, as the host was told of them.
+    struct Traffic {
+        Counter received;
+        Counter sent;
+        Counter read;
+        Counter written;
+    };
+    Traffic &traffic() noexcept { return traffic_; }
     // All that can be told of it, as JSON: on its thread, or when it does not run any more.
     void dump(Text &text) noexcept;
     // Under the engine's inspect lock: who asks, and what its thread has to answer when it is nudged.
@@ -261,6 +274,14 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void drop_local_cancels(uint32_t done) noexcept;
     void close_discarded() noexcept;
     void run(Op *op) noexcept;
+    void go_on(Op *op) noexcept;
+    void run_observed(Op *op) noexcept;
+    void call_observed(ferry_completion_fn callback, const ferry_completion &completion,
+                       void *user_data) noexcept;
+    void begin_turn() noexcept;
+    void count_failure(int32_t status) noexcept;
+    void end_turn() noexcept;
+    static const Op &root_of(const Op &op) noexcept;
     void fire_timers() noexcept;
     void set_alarm(Op *op, uint64_t expiry_ns) noexcept;
     void publish() noexcept;
@@ -274,6 +295,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
             tell_more(op, completion);
     }
     void tell(uint16_t kind, const Op *op, const Ending *what) const noexcept;
+    static void tell_world(const ferry_trace_event *event, void *shard);
     void tell_more(const Op *op, const ferry_completion &completion) const noexcept;
     void call(ferry_completion_fn callback, const ferry_completion &completion,
               void *user_data) noexcept;
@@ -359,6 +381,15 @@ class Shard final : public coro::Scheduler, public driver::Host {
     uint32_t local_cancel_count_ = 0;
     const ferry_trace_fn trace_;
     void *const trace_user_data_;
+    const bool watched_;
+    const bool observed_;        // Watched or traced.
+    bool working_ = false;       // Watched: in the midst of work(), not of poll().
+    Task task_;                  // The same: what it is at.
+    uint64_t turn_begun_ns_ = 0; // The same.
+    uint64_t turn_part_ns_ = 0;
+    Counter turn_ns_;
+    Counter turn_worst_ns_;
+    Watch watch_;
     uint64_t budget_ns_ = 0;
     uint64_t budget_end_ns_ = 0;
     bool behind_ = false;    // The last run was cut short.
@@ -374,6 +405,10 @@ class Shard final : public coro::Scheduler, public driver::Host {
     std::atomic<uint64_t> children_away_{0}; // Only this shard changes it.
     Counter completed_;
     Counter accepted_; // Connections.
+    Counter failed_; // Final completions, not of children, and not for one of the next two reasons.
+    Counter canceled_;
+    Counter timed_out_;
+    Traffic traffic_;
     Counter turns_;
     Counter wakeups_; // Times it slept, or was about to, and was knocked at.
     std::atomic<uintptr_t> thread_{0};
@@ -407,6 +442,14 @@ inline ferry_status Shard::release(Id id) noexcept {
     if (hungry_.load(std::memory_order_seq_cst))
         nudge();
     return FERRY_OK;
+}
+
+// The operation that has an id: a child is known by its place in the tree of that one.
+inline const Op &Shard::root_of(const Op &op) noexcept {
+    const Op *root = &op;
+    while (root->child)
+        root = static_cast<const Child *>(root)->parent;
+    return *root;
 }
 
 inline Shard &Op::shard() const noexcept {

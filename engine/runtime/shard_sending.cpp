@@ -97,6 +97,7 @@ static void take(driver::Outgoing &outgoing, uint64_t bytes) {
 void Shard::distribute(driver::Socket &socket, const driver::Outcome &outcome) noexcept {
     auto bytes = static_cast<uint64_t>(outcome.result);
     bool failed = outcome.status != FERRY_OK;
+    traffic_.sent.add(bytes);
     while (driver::Outgoing *front = socket.unsent) {
         uint64_t part = bytes < front->left ? bytes : front->left;
         take(*front, part);

@@ -356,10 +356,14 @@ ferry_status Submission::run(const ferry_request *requests, size_t count, ferry_
 ferry_status Engine::submit(Queue &queue, const ferry_request *requests, size_t count,
                             ferry_op *ops, size_t *accepted) noexcept {
     *accepted = 0;
-    if (state() != FERRY_ENGINE_RUNNING)
-        return FERRY_E_SHUTDOWN;
-    Submission submission(*this, queue);
-    return submission.run(requests, count, ops, accepted);
+    ferry_status status = FERRY_E_SHUTDOWN;
+    if (state() == FERRY_ENGINE_RUNNING) {
+        Submission submission(*this, queue);
+        status = submission.run(requests, count, ops, accepted);
+    }
+    if (status != FERRY_OK) [[unlikely]]
+        note_refused(status);
+    return status;
 }
 
 } // namespace ferry

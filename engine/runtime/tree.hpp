@@ -38,11 +38,11 @@ struct Child : Op {
     ferry_completion *completion; // Where its final completion goes.
     Child *next_ended;            // In its group.
     Child *next_hop;              // On its way between shards.
-    Child *next_guest;            // Of those that run on a shard which is not their parent's; that shard's.
+    Child *next_guest; // Of those that run on a shard which is not their parent's; that shard's.
     Child **guest_link;
-    uint32_t number;              // In its tree, from 1; for those who trace.
-    int32_t wanted;               // The status that a cancel from its parent's shard asks for.
-    bool running;                 // Started and not yet back. Its parent's shard only.
+    uint32_t number; // In its tree, from 1; for those who trace.
+    int32_t wanted;  // The status that a cancel from its parent's shard asks for.
+    bool running;    // Started and not yet back. Its parent's shard only.
     std::atomic<Away> away;
 };
 

@@ -476,7 +476,7 @@ static void bad_arguments_are_refused(void **state) {
     fixture *f = fixture_open(state);
     char text[16];
     size_t size = 5;
-    uint64_t none[64] = {0};
+    _Alignas(64) uint64_t none[64] = {0};
     assert_status(ferry_engine_dump(f->engine, 0, text, sizeof text, NULL), FERRY_E_INVALID);
     assert_status(ferry_engine_dump(NULL, 0, text, sizeof text, &size), FERRY_E_INVALID);
     assert_int_equal(size, 0);

@@ -27,7 +27,14 @@ typedef void *(*ferry_allocate_fn)(size_t size, void *user_data);
 /** Frees what allocate gave; size is the size that was asked for. */
 typedef void (*ferry_free_fn)(void *memory, size_t size, void *user_data);
 
-/** Receives one line of the engine's log: so far, that the engine is poisoned. Any thread. */
+/** Values of a log line's level. */
+enum {
+    FERRY_LOG_ERROR = 0,  /**< The engine is poisoned: an invariant of its own is broken. */
+    FERRY_LOG_WARNING = 1 /**< Something holds a loop for longer than it may (stall_ns). */
+};
+
+/** Receives one line of the engine's log, of level FERRY_LOG_... It may only record: no call of
+    Ferry's. Any thread, several at once. */
 typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data);
 
 /** Bits of @ref ferry_engine_options.flags. */
@@ -83,6 +90,9 @@ typedef struct ferry_engine_options {
     uint32_t driver;            /**< FERRY_DRIVER_AUTO, ... */
     uint64_t ring_without;      /**< FERRY_RING_... bits: not these, though the kernel has them. */
     uint64_t seed;              /**< FERRY_DRIVER_SIM: decides all that is left to chance. */
+    uint64_t stall_ns; /**< A callback, or a step of an operation, that takes longer is told to log:
+                            once while it lasts, by a thread for that, and once when it is over. 0 = off.
+                            FERRY_FOREVER only measures (@ref ferry_metrics.turn_ns). */
 } ferry_engine_options;
 
 /** What one @ref ferry_engine_run did. An output: set struct_size before the call. */

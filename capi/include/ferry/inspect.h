@@ -38,6 +38,69 @@ typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
 FERRY_API ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text,
                                          size_t capacity, size_t *size_out);
 
+/**
+ * Counts since creation, and what there is at this moment. An output: set struct_size before the call. Each is
+ * right by itself; they are not of one and the same moment.
+ */
+typedef struct ferry_metrics {
+    uint32_t struct_size;       /**< sizeof(ferry_metrics). */
+    uint32_t shards;            /**< Loops: 1 for a host-driven engine. */
+    uint64_t submitted;         /**< Requests accepted. */
+    uint64_t refused;           /**< Submits that ended with a refused request, or refused all. */
+    uint64_t refused_full;      /**< Of these, with FERRY_E_FULL. */
+    uint64_t ended;             /**< Final completions. What follows is part of them: */
+    uint64_t failed;            /**< not with FERRY_OK, and neither of the next two; */
+    uint64_t canceled;          /**< with FERRY_E_CANCELED; */
+    uint64_t timed_out;         /**< with FERRY_E_TIMED_OUT. */
+    uint64_t completions;       /**< Completions, those with FERRY_MORE included. */
+    uint64_t ops_in_flight;     /**< Now: as @ref ferry_engine_info.ops_in_flight. */
+    uint64_t queues;            /**< Now: queues. */
+    uint64_t queue_depth;       /**< Now: completions in their rings that nobody has taken. */
+    uint64_t queue_held;        /**< Now: final completions that wait for room in a ring. */
+    uint64_t handles_open;      /**< Now: handles. */
+    uint64_t connections;       /**< Accepted connections. */
+    uint64_t buffers_lent;      /**< Now: buffers not released. */
+    uint64_t buffer_bytes_lent; /**< Now: bytes of loaded files not released. */
+    uint64_t bytes_received;    /**< From streams, as told in completions; by copies, too. */
+    uint64_t bytes_sent;        /**< To streams, taken by the system; by copies, too. */
+    uint64_t bytes_read;        /**< From files. */
+    uint64_t bytes_written;     /**< To files. */
+    uint64_t turns;             /**< Turns of the loops. */
+    uint64_t turn_ns;         /**< Time that turns took, waiting and polling not included. Only with
+                                     @ref ferry_engine_options.stall_ns; otherwise 0, like the next. */
+    uint64_t turn_worst_ns;   /**< The longest turn. */
+    uint64_t wakeups;         /**< Times a loop slept and was woken by another thread. */
+    uint64_t stalls;          /**< Tasks that took longer than stall_ns. */
+    uint64_t budget_overruns; /**< Runs that took longer than their budget. */
+    uint64_t budget_overrun_worst_ns; /**< By how much the worst of them. */
+} ferry_metrics;
+
+/**
+ * Counts and depths, at the cost of some hundred loads for each shard.
+ *
+ * @param[in]     engine   The engine.
+ * @param[in,out] metrics  Filled up to its struct_size. @borrowed
+ * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_FORKED.
+ * @threads any  @since API 1
+ */
+FERRY_API ferry_status ferry_engine_get_metrics(ferry_engine *engine, ferry_metrics *metrics);
+
+/** Receives one metric; the name lives until it returns. No call of Ferry's is forbidden. */
+typedef void (*ferry_metric_fn)(const char *name, uint64_t value, void *user_data);
+
+/**
+ * The same as names and values, for hosts that pass them on: each field of @ref ferry_metrics by its name,
+ * then for each shard those that it has of its own, as shard_0_turns. Names do not change.
+ *
+ * @param[in] engine     The engine.
+ * @param[in] each       Called with one after the other, within this call. Not NULL.
+ * @param[in] user_data  For each. @borrowed
+ * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_FORKED.
+ * @threads any  @since API 1
+ */
+FERRY_API ferry_status ferry_engine_walk_metrics(ferry_engine *engine, ferry_metric_fn each,
+                                                 void *user_data);
+
 /** How to write a trace. Every field's 0 is its default, but for write. */
 typedef struct ferry_trace_writer_options {
     uint32_t struct_size; /**< sizeof(ferry_trace_writer_options); 0 is FERRY_E_INVALID. */

@@ -60,8 +60,8 @@ void SimDriver::close(File &file) noexcept {
 }
 
 void SimDriver::finish_close(SimFile &file) noexcept {
-    trace_.line(now_ns(), "close %s on %s: status %d", file.path(), file.machine->name,
-                file.outcome.status);
+    trace_.line(now_ns(), "close %s on %s: %s", file.path(), file.machine->name,
+                ferry_status_name(file.outcome.status));
     environment_.host.closed(file, file.outcome);
     free_file(file);
 }

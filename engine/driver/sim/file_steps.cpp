@@ -139,11 +139,11 @@ bool SimDriver::step(FileJob &job) noexcept {
         more = write_step(job);
     else
         more = job.step == Step::open ? open_step(job) : other_step(job);
-    trace_.line(now_ns(), "%s%s %s on %s: status %d, %llu bytes done",
+    trace_.line(now_ns(), "%s%s %s on %s: %s, %llu bytes done",
                 job.loads        ? "load: "
                 : job.is_store() ? "store: "
                                  : "",
-                name, job.path, job.machine->name, job.outcome.status,
+                name, job.path, job.machine->name, ferry_status_name(job.outcome.status),
                 static_cast<unsigned long long>(job.done));
     return more;
 }

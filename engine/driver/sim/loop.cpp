@@ -1,8 +1,12 @@
 // Time, and what happens in it.
+#include "base/id.hpp"
 #include "base/saturating.hpp"
 #include "driver/sim/sim_driver.hpp"
 
+#include <ferry/opcode.h>
+
 #include <cinttypes>
+#include <cstdio>
 
 namespace ferry::driver::sim {
 
@@ -59,6 +63,26 @@ void SimDriver::poll(uint64_t until_ns) noexcept {
             return;
         }
     }
+}
+
+// ---- operations ---------------------------------------------------------------------------------
+
+// By numbers that are the same in each engine: slot and generation.
+void SimDriver::note(const ferry_trace_event &event) noexcept {
+    if (!trace_.on() || event.kind == FERRY_TRACE_STEP)
+        return;
+    Id op{event.op};
+    const char *name = ferry_opcode_name(event.opcode);
+    char child[16] = "";
+    if (event.child != 0)
+        std::snprintf(child, sizeof child, "/%u", event.child);
+    if (event.kind == FERRY_TRACE_BEGIN)
+        trace_.line(now_ns(), "op %u.%u%s begins: %s, tag %" PRIu64, op.slot(), op.generation(),
+                    child, name, event.tag);
+    else
+        trace_.line(now_ns(), "op %u.%u%s %s: %s, %s, result %" PRId64, op.slot(), op.generation(),
+                    child, event.kind == FERRY_TRACE_MORE ? "tells" : "ends", name,
+                    ferry_status_name(event.status), event.result);
 }
 
 // ---- faults -------------------------------------------------------------------------------------

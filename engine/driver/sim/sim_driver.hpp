@@ -129,6 +129,7 @@ class SimDriver final : public Driver {
     // ---- the seam ----
     const char *name() const noexcept override { return "sim"; }
     SimDriver *simulated() noexcept override { return this; }
+    void note(const ferry_trace_event &event) noexcept override;
     void dispose() noexcept override;
     uint64_t now_ns() const noexcept override { return now_ns_.load(std::memory_order_relaxed); }
     void poll(uint64_t until_ns) noexcept override;
