@@ -76,6 +76,12 @@ static void disks_are_filled_and_looked_at(fixture *f) {
     assert_status(ferry_sim_put_file(engine, "/folder/sub/file/x", "", 0), FERRY_E_NOT_DIRECTORY);
     assert_status(ferry_sim_put_file(engine, "/x", NULL, 1), FERRY_E_INVALID);
     assert_status(ferry_sim_get_file(engine, "/empty", NULL, 0, NULL), FERRY_E_IS_DIRECTORY);
+    char long_name[300];
+    memset(long_name, 'n', sizeof long_name);
+    long_name[sizeof long_name - 1] = '\0';
+    assert_status(ferry_sim_put_file(engine, long_name, "", 0), FERRY_E_NAME_TOO_LONG);
+    assert_status(ferry_sim_get_file(engine, long_name, NULL, 0, NULL), FERRY_E_NAME_TOO_LONG);
+    assert_status(ferry_sim_remove_file(engine, long_name), FERRY_E_NAME_TOO_LONG);
     assert_status(ferry_sim_remove_file(engine, "/folder"), FERRY_E_EXISTS);
     assert_status(ferry_sim_remove_file(engine, "/empty/"), FERRY_OK);
     assert_status(ferry_sim_remove_file(engine, "//two/file"), FERRY_OK);

@@ -173,7 +173,7 @@ FERRY_API ferry_status ferry_sim_restart(ferry_engine *engine, uint32_t host);
 typedef struct ferry_sim_disk {
     uint32_t struct_size;      /**< sizeof(ferry_sim_disk). */
     uint32_t reserved;         /**< 0. */
-    uint64_t bytes_max;        /**< FERRY_E_NO_SPACE beyond; 0 = 1 GiB. */
+    uint64_t bytes_max;        /**< FERRY_E_NO_SPACE beyond; 0 = 1 GiB. Counted in sectors. */
     uint64_t latency_ns;       /**< Of each call; 0 = none beyond the turn. */
     uint64_t jitter_ns;        /**< And up to so much more, by chance. */
     uint64_t bytes_per_second; /**< 0 = no limit. */
@@ -215,7 +215,8 @@ FERRY_API ferry_status ferry_sim_put_file(ferry_engine *engine, const char *path
  * @param[out] size_out  The file's size, which may be more than capacity. NULL = do not tell.
  *                       @borrowed
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY,
- *   FERRY_E_IS_DIRECTORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+ *   FERRY_E_IS_DIRECTORY, FERRY_E_NAME_TOO_LONG, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD,
+ *   FERRY_E_FORKED.
  * @threads engine  @since API 1
  */
 FERRY_API ferry_status ferry_sim_get_file(ferry_engine *engine, const char *path, void *data,
@@ -226,7 +227,8 @@ FERRY_API ferry_status ferry_sim_get_file(ferry_engine *engine, const char *path
  * @param[in] engine  A simulated engine.
  * @param[in] path    As for @ref ferry_sim_put_file. @borrowed
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_EXISTS (a
- *   folder that is not empty), FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+ *   folder that is not empty), FERRY_E_NAME_TOO_LONG, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD,
+ *   FERRY_E_FORKED.
  * @threads engine  @since API 1
  */
 FERRY_API ferry_status ferry_sim_remove_file(ferry_engine *engine, const char *path);

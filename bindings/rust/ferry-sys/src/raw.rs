@@ -1043,7 +1043,7 @@ pub struct ferry_sim_disk {
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
-    /// FERRY_E_NO_SPACE beyond; 0 = 1 GiB.
+    /// FERRY_E_NO_SPACE beyond; 0 = 1 GiB. Counted in sectors.
     pub bytes_max: u64,
     /// Of each call; 0 = none beyond the turn.
     pub latency_ns: u64,
@@ -1667,7 +1667,7 @@ extern "C" {
     ) -> ferry_status;
     /// Look at a file, as a program on its host would see it now. No fault meets it, no time passes.
     ///
-    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_NAME_TOO_LONG, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
     ///
     /// Threads: engine
     pub fn ferry_sim_get_file(
@@ -1679,7 +1679,7 @@ extern "C" {
     ) -> ferry_status;
     /// Take a file or an empty folder off a disk, synced. What has it open keeps it. No fault meets it.
     ///
-    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_EXISTS (a folder that is not empty), FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND, FERRY_E_NOT_DIRECTORY, FERRY_E_EXISTS (a folder that is not empty), FERRY_E_NAME_TOO_LONG, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
     ///
     /// Threads: engine
     pub fn ferry_sim_remove_file(engine: *mut ferry_engine, path: *const c_char) -> ferry_status;
