@@ -144,6 +144,10 @@ const (
 	TraceMore = 3
 	// TraceEnd: The final completion; also of an operation that never ran. Once for each BEGIN.
 	TraceEnd = 4
+	// LogError: The engine is poisoned: an invariant of its own is broken.
+	LogError = 0
+	// LogWarning: Something holds a loop for longer than it may (stall_ns).
+	LogWarning = 1
 	// EngineAnyThread: Host-driven: no run binds the engine to its thread. Run, fd and shutdown may
 	// come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
 	EngineAnyThread = 1
@@ -648,6 +652,7 @@ type EngineOptions struct {
 	Driver         uint32
 	RingWithout    uint64
 	Seed           uint64
+	StallNs        uint64
 }
 
 // RunReport: What one ferry_engine_run did. An output: set struct_size before the call.
@@ -707,6 +712,40 @@ type FileInfo struct {
 	Group       uint32
 	BlockSize   uint32
 	Reserved    [9]uint32
+}
+
+// Metrics: Counts since creation, and what there is at this moment. An output: set struct_size
+// before the call. Each is right by itself; they are not of one and the same moment.
+type Metrics struct {
+	StructSize           uint32
+	Shards               uint32
+	Submitted            uint64
+	Refused              uint64
+	RefusedFull          uint64
+	Ended                uint64
+	Failed               uint64
+	Canceled             uint64
+	TimedOut             uint64
+	Completions          uint64
+	OpsInFlight          uint64
+	Queues               uint64
+	QueueDepth           uint64
+	QueueHeld            uint64
+	HandlesOpen          uint64
+	Connections          uint64
+	BuffersLent          uint64
+	BufferBytesLent      uint64
+	BytesReceived        uint64
+	BytesSent            uint64
+	BytesRead            uint64
+	BytesWritten         uint64
+	Turns                uint64
+	TurnNs               uint64
+	TurnWorstNs          uint64
+	Wakeups              uint64
+	Stalls               uint64
+	BudgetOverruns       uint64
+	BudgetOverrunWorstNs uint64
 }
 
 // TraceWriterOptions: How to write a trace. Every field's 0 is its default, but for write.
@@ -977,6 +1016,7 @@ var Layout = []Place{
 	{"ferry_engine_options", "driver", unsafe.Sizeof(EngineOptions{}.Driver), unsafe.Offsetof(EngineOptions{}.Driver)},
 	{"ferry_engine_options", "ring_without", unsafe.Sizeof(EngineOptions{}.RingWithout), unsafe.Offsetof(EngineOptions{}.RingWithout)},
 	{"ferry_engine_options", "seed", unsafe.Sizeof(EngineOptions{}.Seed), unsafe.Offsetof(EngineOptions{}.Seed)},
+	{"ferry_engine_options", "stall_ns", unsafe.Sizeof(EngineOptions{}.StallNs), unsafe.Offsetof(EngineOptions{}.StallNs)},
 	{"ferry_run_report", "", unsafe.Sizeof(RunReport{}), 0},
 	{"ferry_run_report", "struct_size", unsafe.Sizeof(RunReport{}.StructSize), unsafe.Offsetof(RunReport{}.StructSize)},
 	{"ferry_run_report", "left", unsafe.Sizeof(RunReport{}.Left), unsafe.Offsetof(RunReport{}.Left)},
@@ -1022,6 +1062,36 @@ var Layout = []Place{
 	{"ferry_file_info", "group", unsafe.Sizeof(FileInfo{}.Group), unsafe.Offsetof(FileInfo{}.Group)},
 	{"ferry_file_info", "block_size", unsafe.Sizeof(FileInfo{}.BlockSize), unsafe.Offsetof(FileInfo{}.BlockSize)},
 	{"ferry_file_info", "reserved", unsafe.Sizeof(FileInfo{}.Reserved), unsafe.Offsetof(FileInfo{}.Reserved)},
+	{"ferry_metrics", "", unsafe.Sizeof(Metrics{}), 0},
+	{"ferry_metrics", "struct_size", unsafe.Sizeof(Metrics{}.StructSize), unsafe.Offsetof(Metrics{}.StructSize)},
+	{"ferry_metrics", "shards", unsafe.Sizeof(Metrics{}.Shards), unsafe.Offsetof(Metrics{}.Shards)},
+	{"ferry_metrics", "submitted", unsafe.Sizeof(Metrics{}.Submitted), unsafe.Offsetof(Metrics{}.Submitted)},
+	{"ferry_metrics", "refused", unsafe.Sizeof(Metrics{}.Refused), unsafe.Offsetof(Metrics{}.Refused)},
+	{"ferry_metrics", "refused_full", unsafe.Sizeof(Metrics{}.RefusedFull), unsafe.Offsetof(Metrics{}.RefusedFull)},
+	{"ferry_metrics", "ended", unsafe.Sizeof(Metrics{}.Ended), unsafe.Offsetof(Metrics{}.Ended)},
+	{"ferry_metrics", "failed", unsafe.Sizeof(Metrics{}.Failed), unsafe.Offsetof(Metrics{}.Failed)},
+	{"ferry_metrics", "canceled", unsafe.Sizeof(Metrics{}.Canceled), unsafe.Offsetof(Metrics{}.Canceled)},
+	{"ferry_metrics", "timed_out", unsafe.Sizeof(Metrics{}.TimedOut), unsafe.Offsetof(Metrics{}.TimedOut)},
+	{"ferry_metrics", "completions", unsafe.Sizeof(Metrics{}.Completions), unsafe.Offsetof(Metrics{}.Completions)},
+	{"ferry_metrics", "ops_in_flight", unsafe.Sizeof(Metrics{}.OpsInFlight), unsafe.Offsetof(Metrics{}.OpsInFlight)},
+	{"ferry_metrics", "queues", unsafe.Sizeof(Metrics{}.Queues), unsafe.Offsetof(Metrics{}.Queues)},
+	{"ferry_metrics", "queue_depth", unsafe.Sizeof(Metrics{}.QueueDepth), unsafe.Offsetof(Metrics{}.QueueDepth)},
+	{"ferry_metrics", "queue_held", unsafe.Sizeof(Metrics{}.QueueHeld), unsafe.Offsetof(Metrics{}.QueueHeld)},
+	{"ferry_metrics", "handles_open", unsafe.Sizeof(Metrics{}.HandlesOpen), unsafe.Offsetof(Metrics{}.HandlesOpen)},
+	{"ferry_metrics", "connections", unsafe.Sizeof(Metrics{}.Connections), unsafe.Offsetof(Metrics{}.Connections)},
+	{"ferry_metrics", "buffers_lent", unsafe.Sizeof(Metrics{}.BuffersLent), unsafe.Offsetof(Metrics{}.BuffersLent)},
+	{"ferry_metrics", "buffer_bytes_lent", unsafe.Sizeof(Metrics{}.BufferBytesLent), unsafe.Offsetof(Metrics{}.BufferBytesLent)},
+	{"ferry_metrics", "bytes_received", unsafe.Sizeof(Metrics{}.BytesReceived), unsafe.Offsetof(Metrics{}.BytesReceived)},
+	{"ferry_metrics", "bytes_sent", unsafe.Sizeof(Metrics{}.BytesSent), unsafe.Offsetof(Metrics{}.BytesSent)},
+	{"ferry_metrics", "bytes_read", unsafe.Sizeof(Metrics{}.BytesRead), unsafe.Offsetof(Metrics{}.BytesRead)},
+	{"ferry_metrics", "bytes_written", unsafe.Sizeof(Metrics{}.BytesWritten), unsafe.Offsetof(Metrics{}.BytesWritten)},
+	{"ferry_metrics", "turns", unsafe.Sizeof(Metrics{}.Turns), unsafe.Offsetof(Metrics{}.Turns)},
+	{"ferry_metrics", "turn_ns", unsafe.Sizeof(Metrics{}.TurnNs), unsafe.Offsetof(Metrics{}.TurnNs)},
+	{"ferry_metrics", "turn_worst_ns", unsafe.Sizeof(Metrics{}.TurnWorstNs), unsafe.Offsetof(Metrics{}.TurnWorstNs)},
+	{"ferry_metrics", "wakeups", unsafe.Sizeof(Metrics{}.Wakeups), unsafe.Offsetof(Metrics{}.Wakeups)},
+	{"ferry_metrics", "stalls", unsafe.Sizeof(Metrics{}.Stalls), unsafe.Offsetof(Metrics{}.Stalls)},
+	{"ferry_metrics", "budget_overruns", unsafe.Sizeof(Metrics{}.BudgetOverruns), unsafe.Offsetof(Metrics{}.BudgetOverruns)},
+	{"ferry_metrics", "budget_overrun_worst_ns", unsafe.Sizeof(Metrics{}.BudgetOverrunWorstNs), unsafe.Offsetof(Metrics{}.BudgetOverrunWorstNs)},
 	{"ferry_trace_writer_options", "", unsafe.Sizeof(TraceWriterOptions{}), 0},
 	{"ferry_trace_writer_options", "struct_size", unsafe.Sizeof(TraceWriterOptions{}.StructSize), unsafe.Offsetof(TraceWriterOptions{}.StructSize)},
 	{"ferry_trace_writer_options", "buffer_size", unsafe.Sizeof(TraceWriterOptions{}.BufferSize), unsafe.Offsetof(TraceWriterOptions{}.BufferSize)},

@@ -42,6 +42,7 @@ typedef struct ferry_run_report ferry_run_report;
 typedef struct ferry_engine_info ferry_engine_info;
 typedef struct ferry_shard_info ferry_shard_info;
 typedef struct ferry_file_info ferry_file_info;
+typedef struct ferry_metrics ferry_metrics;
 typedef struct ferry_trace_writer_options ferry_trace_writer_options;
 typedef struct ferry_queue_options ferry_queue_options;
 typedef struct ferry_queue_mapping ferry_queue_mapping;
@@ -58,6 +59,7 @@ typedef void *(*ferry_allocate_fn)(size_t size, void *user_data);
 typedef void (*ferry_free_fn)(void *memory, size_t size, void *user_data);
 typedef void (*ferry_log_fn)(int32_t level, const char *message, void *user_data);
 typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
+typedef void (*ferry_metric_fn)(const char *name, uint64_t value, void *user_data);
 typedef void (*ferry_wake_fn)(void *user_data);
 struct ferry_address {
     uint16_t family;
@@ -312,6 +314,7 @@ struct ferry_engine_options {
     uint32_t driver;
     uint64_t ring_without;
     uint64_t seed;
+    uint64_t stall_ns;
 };
 struct ferry_run_report {
     uint32_t struct_size;
@@ -361,6 +364,37 @@ struct ferry_file_info {
     uint32_t group;
     uint32_t block_size;
     uint32_t reserved[9];
+};
+struct ferry_metrics {
+    uint32_t struct_size;
+    uint32_t shards;
+    uint64_t submitted;
+    uint64_t refused;
+    uint64_t refused_full;
+    uint64_t ended;
+    uint64_t failed;
+    uint64_t canceled;
+    uint64_t timed_out;
+    uint64_t completions;
+    uint64_t ops_in_flight;
+    uint64_t queues;
+    uint64_t queue_depth;
+    uint64_t queue_held;
+    uint64_t handles_open;
+    uint64_t connections;
+    uint64_t buffers_lent;
+    uint64_t buffer_bytes_lent;
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+    uint64_t turns;
+    uint64_t turn_ns;
+    uint64_t turn_worst_ns;
+    uint64_t wakeups;
+    uint64_t stalls;
+    uint64_t budget_overruns;
+    uint64_t budget_overrun_worst_ns;
 };
 struct ferry_trace_writer_options {
     uint32_t struct_size;
@@ -462,6 +496,8 @@ void ferry_prepare_file_sync(ferry_request *request, ferry_handle file, bool dat
 void ferry_prepare_file_truncate(ferry_request *request, ferry_handle file, uint64_t size);
 void ferry_prepare_file_store(ferry_request *request, const char *path, const void *data, size_t size, uint32_t mode);
 ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *text, size_t capacity, size_t *size_out);
+ferry_status ferry_engine_get_metrics(ferry_engine *engine, ferry_metrics *metrics);
+ferry_status ferry_engine_walk_metrics(ferry_engine *engine, ferry_metric_fn each, void *user_data);
 ferry_status ferry_trace_writer_create(const ferry_trace_writer_options *options, ferry_trace_writer **writer_out);
 void ferry_trace_writer_event(const ferry_trace_event *event, void *user_data);
 ferry_status ferry_trace_writer_destroy(ferry_trace_writer *writer);
@@ -635,6 +671,8 @@ abi.constants = {
     TRACE_STEP = 2,
     TRACE_MORE = 3,
     TRACE_END = 4,
+    LOG_ERROR = 0,
+    LOG_WARNING = 1,
     ENGINE_ANY_THREAD = 1,
     DRIVER_AUTO = 0,
     DRIVER_UV = 1,
@@ -937,7 +975,7 @@ abi.records = {
         { "reserved", 60, 4 },
     },
     ferry_engine_options = {
-        size = 104,
+        size = 112,
         { "struct_size", 0, 4 },
         { "flags", 4, 4 },
         { "shards", 8, 4 },
@@ -955,6 +993,7 @@ abi.records = {
         { "driver", 84, 4 },
         { "ring_without", 88, 8 },
         { "seed", 96, 8 },
+        { "stall_ns", 104, 8 },
     },
     ferry_run_report = {
         size = 32,
@@ -1008,6 +1047,38 @@ abi.records = {
         { "group", 84, 4 },
         { "block_size", 88, 4 },
         { "reserved", 92, 36 },
+    },
+    ferry_metrics = {
+        size = 224,
+        { "struct_size", 0, 4 },
+        { "shards", 4, 4 },
+        { "submitted", 8, 8 },
+        { "refused", 16, 8 },
+        { "refused_full", 24, 8 },
+        { "ended", 32, 8 },
+        { "failed", 40, 8 },
+        { "canceled", 48, 8 },
+        { "timed_out", 56, 8 },
+        { "completions", 64, 8 },
+        { "ops_in_flight", 72, 8 },
+        { "queues", 80, 8 },
+        { "queue_depth", 88, 8 },
+        { "queue_held", 96, 8 },
+        { "handles_open", 104, 8 },
+        { "connections", 112, 8 },
+        { "buffers_lent", 120, 8 },
+        { "buffer_bytes_lent", 128, 8 },
+        { "bytes_received", 136, 8 },
+        { "bytes_sent", 144, 8 },
+        { "bytes_read", 152, 8 },
+        { "bytes_written", 160, 8 },
+        { "turns", 168, 8 },
+        { "turn_ns", 176, 8 },
+        { "turn_worst_ns", 184, 8 },
+        { "wakeups", 192, 8 },
+        { "stalls", 200, 8 },
+        { "budget_overruns", 208, 8 },
+        { "budget_overrun_worst_ns", 216, 8 },
     },
     ferry_trace_writer_options = {
         size = 40,

@@ -123,6 +123,8 @@ TRACE_BEGIN = 1
 TRACE_STEP = 2
 TRACE_MORE = 3
 TRACE_END = 4
+LOG_ERROR = 0
+LOG_WARNING = 1
 ENGINE_ANY_THREAD = 1
 DRIVER_AUTO = 0
 DRIVER_UV = 1
@@ -200,6 +202,7 @@ AllocateFn = CFUNCTYPE(c_void_p, c_size_t, c_void_p)
 FreeFn = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
 LogFn = CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 TextFn = CFUNCTYPE(None, c_char_p, c_size_t, c_void_p)
+MetricFn = CFUNCTYPE(None, c_char_p, c_uint64, c_void_p)
 WakeFn = CFUNCTYPE(None, c_void_p)
 
 
@@ -636,6 +639,7 @@ class EngineOptions(Structure):
         ('driver', c_uint32),
         ('ring_without', c_uint64),
         ('seed', c_uint64),
+        ('stall_ns', c_uint64),
     ]
 
 
@@ -697,6 +701,40 @@ class FileInfo(Structure):
         ('group', c_uint32),
         ('block_size', c_uint32),
         ('reserved', c_uint32 * 9),
+    ]
+
+
+class Metrics(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('shards', c_uint32),
+        ('submitted', c_uint64),
+        ('refused', c_uint64),
+        ('refused_full', c_uint64),
+        ('ended', c_uint64),
+        ('failed', c_uint64),
+        ('canceled', c_uint64),
+        ('timed_out', c_uint64),
+        ('completions', c_uint64),
+        ('ops_in_flight', c_uint64),
+        ('queues', c_uint64),
+        ('queue_depth', c_uint64),
+        ('queue_held', c_uint64),
+        ('handles_open', c_uint64),
+        ('connections', c_uint64),
+        ('buffers_lent', c_uint64),
+        ('buffer_bytes_lent', c_uint64),
+        ('bytes_received', c_uint64),
+        ('bytes_sent', c_uint64),
+        ('bytes_read', c_uint64),
+        ('bytes_written', c_uint64),
+        ('turns', c_uint64),
+        ('turn_ns', c_uint64),
+        ('turn_worst_ns', c_uint64),
+        ('wakeups', c_uint64),
+        ('stalls', c_uint64),
+        ('budget_overruns', c_uint64),
+        ('budget_overrun_worst_ns', c_uint64),
     ]
 
 
@@ -812,6 +850,7 @@ RECORDS = {
     'ferry_engine_info': EngineInfo,
     'ferry_shard_info': ShardInfo,
     'ferry_file_info': FileInfo,
+    'ferry_metrics': Metrics,
     'ferry_trace_writer_options': TraceWriterOptions,
     'ferry_queue_options': QueueOptions,
     'ferry_queue_mapping': QueueMapping,
@@ -997,6 +1036,10 @@ FUNCTIONS = {
         (None, (c_void_p, c_char_p, c_void_p, c_size_t, c_uint32), False),
     'ferry_engine_dump':
         (c_int32, (c_void_p, c_uint64, c_void_p, c_size_t, c_void_p), True),
+    'ferry_engine_get_metrics':
+        (c_int32, (c_void_p, c_void_p), False),
+    'ferry_engine_walk_metrics':
+        (c_int32, (c_void_p, MetricFn, c_void_p), False),
     'ferry_trace_writer_create':
         (c_int32, (c_void_p, c_void_p), False),
     'ferry_trace_writer_event':

@@ -40,13 +40,17 @@ pub type ferry_allocate_fn = Option<
 pub type ferry_free_fn = Option<
     unsafe extern "C" fn(memory: *mut c_void, size: usize, user_data: *mut c_void),
 >;
-/// Receives one line of the engine's log: so far, that the engine is poisoned. Any thread.
+/// Receives one line of the engine's log, of level FERRY_LOG_... It may only record: no call of Ferry's. Any thread, several at once.
 pub type ferry_log_fn = Option<
     unsafe extern "C" fn(level: i32, message: *const c_char, user_data: *mut c_void),
 >;
 /// Receives text, piece by piece; a piece need not end where a line does. Not ended by a zero.
 pub type ferry_text_fn = Option<
     unsafe extern "C" fn(text: *const c_char, size: usize, user_data: *mut c_void),
+>;
+/// Receives one metric; the name lives until it returns. No call of Ferry's is forbidden.
+pub type ferry_metric_fn = Option<
+    unsafe extern "C" fn(name: *const c_char, value: u64, user_data: *mut c_void),
 >;
 /// Told once when a sleeping consumer has something to reap: after a reap, wait or dispatch that emptied the queue (or an arm that found it empty), the next completion calls it, and no further one does until the queue is emptied again. Runs on any thread. It may only signal: no Ferry call.
 pub type ferry_wake_fn = Option<
@@ -286,6 +290,10 @@ pub const FERRY_TRACE_STEP: u32 = 2;
 pub const FERRY_TRACE_MORE: u32 = 3;
 /// The final completion; also of an operation that never ran. Once for each BEGIN.
 pub const FERRY_TRACE_END: u32 = 4;
+/// The engine is poisoned: an invariant of its own is broken.
+pub const FERRY_LOG_ERROR: u32 = 0;
+/// Something holds a loop for longer than it may (stall_ns).
+pub const FERRY_LOG_WARNING: u32 = 1;
 /// Host-driven: no run binds the engine to its thread. Run, fd and shutdown may come from any thread, one at a time (FERRY_E_BUSY), for hosts whose tasks move between threads.
 pub const FERRY_ENGINE_ANY_THREAD: u32 = 1;
 /// io_uring where it works, libuv otherwise and for the rest.
@@ -858,6 +866,8 @@ pub struct ferry_engine_options {
     pub ring_without: u64,
     /// FERRY_DRIVER_SIM: decides all that is left to chance.
     pub seed: u64,
+    /// A callback, or a step of an operation, that takes longer is told to log: once while it lasts, by a thread for that, and once when it is over. 0 = off. FERRY_FOREVER only measures (ferry_metrics.turn_ns).
+    pub stall_ns: u64,
 }
 /// What one ferry_engine_run did. An output: set struct_size before the call.
 #[repr(C)]
@@ -960,6 +970,69 @@ pub struct ferry_file_info {
     pub block_size: u32,
     /// 0.
     pub reserved: [u32; 9],
+}
+/// Counts since creation, and what there is at this moment. An output: set struct_size before the call. Each is right by itself; they are not of one and the same moment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ferry_metrics {
+    /// sizeof(ferry_metrics).
+    pub struct_size: u32,
+    /// Loops: 1 for a host-driven engine.
+    pub shards: u32,
+    /// Requests accepted.
+    pub submitted: u64,
+    /// Submits that ended with a refused request, or refused all.
+    pub refused: u64,
+    /// Of these, with FERRY_E_FULL.
+    pub refused_full: u64,
+    /// Final completions. What follows is part of them:
+    pub ended: u64,
+    /// not with FERRY_OK, and neither of the next two;
+    pub failed: u64,
+    /// with FERRY_E_CANCELED;
+    pub canceled: u64,
+    /// with FERRY_E_TIMED_OUT.
+    pub timed_out: u64,
+    /// Completions, those with FERRY_MORE included.
+    pub completions: u64,
+    /// Now: as ferry_engine_info.ops_in_flight.
+    pub ops_in_flight: u64,
+    /// Now: queues.
+    pub queues: u64,
+    /// Now: completions in their rings that nobody has taken.
+    pub queue_depth: u64,
+    /// Now: final completions that wait for room in a ring.
+    pub queue_held: u64,
+    /// Now: handles.
+    pub handles_open: u64,
+    /// Accepted connections.
+    pub connections: u64,
+    /// Now: buffers not released.
+    pub buffers_lent: u64,
+    /// Now: bytes of loaded files not released.
+    pub buffer_bytes_lent: u64,
+    /// From streams, as told in completions; by copies, too.
+    pub bytes_received: u64,
+    /// To streams, taken by the system; by copies, too.
+    pub bytes_sent: u64,
+    /// From files.
+    pub bytes_read: u64,
+    /// To files.
+    pub bytes_written: u64,
+    /// Turns of the loops.
+    pub turns: u64,
+    /// Time that turns took, waiting and polling not included. Only with ferry_engine_options.stall_ns; otherwise 0, like the next.
+    pub turn_ns: u64,
+    /// The longest turn.
+    pub turn_worst_ns: u64,
+    /// Times a loop slept and was woken by another thread.
+    pub wakeups: u64,
+    /// Tasks that took longer than stall_ns.
+    pub stalls: u64,
+    /// Runs that took longer than their budget.
+    pub budget_overruns: u64,
+    /// By how much the worst of them.
+    pub budget_overrun_worst_ns: u64,
 }
 /// How to write a trace. Every field's 0 is its default, but for write.
 #[repr(C)]
@@ -1437,6 +1510,25 @@ extern "C" {
         text: *mut c_char,
         capacity: usize,
         size_out: *mut usize,
+    ) -> ferry_status;
+    /// Counts and depths, at the cost of some hundred loads for each shard.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_engine_get_metrics(
+        engine: *mut ferry_engine,
+        metrics: *mut ferry_metrics,
+    ) -> ferry_status;
+    /// The same as names and values, for hosts that pass them on: each field of ferry_metrics by its name, then for each shard those that it has of its own, as shard_0_turns. Names do not change.
+    ///
+    /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_FORKED.
+    ///
+    /// Threads: any
+    pub fn ferry_engine_walk_metrics(
+        engine: *mut ferry_engine,
+        each: ferry_metric_fn,
+        user_data: *mut c_void,
     ) -> ferry_status;
     /// Make a writer of traces. Give ferry_trace_writer_event as ferry_engine_options.trace and the writer as its trace_user_data; several engines may have the same.
     ///
