@@ -3,10 +3,11 @@
 
 usage: compare.py BEFORE AFTER [rounds]
 
-BEFORE and AFTER are build folders, both made with --buildtype=release -Dbench=true. Each round runs every
-program of the one and of the other in turn, the first of them by turns, so that what else the machine does
-meets both alike. Prints for each row the medians, and the median of the rounds' ratios with its quartiles. Nops are
-also counted in instructions (with perf, if it may), of which the machine's noise changes nothing.
+BEFORE and AFTER are build folders, both made with --buildtype=release -Dbench=true. Each round
+runs every program of the one and of the other in turn, the first of them by turns, so that what
+else the machine does meets both alike. Prints for each row the medians, and the median of the
+rounds' ratios with its quartiles. Nops are also counted in instructions (with perf, if it may), of
+which the machine's noise changes nothing.
 """
 import json
 import os
