@@ -8,7 +8,7 @@
 
 namespace ferry {
 
-void Shard::count_failure(int32_t status) noexcept {
+[[gnu::noinline, gnu::cold]] void Shard::count_failure(int32_t status) noexcept {
     if (status == FERRY_E_CANCELED)
         canceled_.add(1);
     else if (status == FERRY_E_TIMED_OUT)

@@ -566,7 +566,6 @@ void Shard::describe(Op *op, const ferry_request &request) noexcept {
 
 void Shard::enter(Op *op) noexcept {
     op->live = true;
-    op->born = stamp();
     ++active_;
     if (op->copy == kCopyInline)
         op->params.words[0] = reinterpret_cast<uintptr_t>(&op->params.words[spec(*op).words]);
@@ -577,7 +576,20 @@ void Shard::enter(Op *op) noexcept {
     else if (op->cancel.claim(op->generation.load(std::memory_order_relaxed)))
         op->interrupted = FERRY_E_CANCELED;
     push(op);
+    // One branch for both: while somebody traces, there is no stamp.
+    op->born = stamp_ != 0 ? stamp_ : first_stamp(op);
+}
+
+[[gnu::noinline, gnu::cold]] uint32_t Shard::first_stamp(const Op *op) noexcept {
     trace(FERRY_TRACE_BEGIN, op);
+    return take_stamp();
+}
+
+[[gnu::noinline, gnu::cold]] uint32_t Shard::take_stamp() noexcept {
+    uint32_t stamp = stamp_of(driver_->coarse_ns());
+    if (trace_ == nullptr)
+        stamp_ = stamp;
+    return stamp;
 }
 
 static uint64_t slot_id(const Op &op, const Op *ops) {
@@ -718,7 +730,7 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     outdate(op); // A cancel comes too late from now on, also while the completion is held back.
     Queue &queue = *op->queue;
     completed_.add(1);
-    if (how.status != FERRY_OK)
+    if (how.status != FERRY_OK) [[unlikely]]
         count_failure(how.status);
     if (queue.is_inline()) {
         ferry_completion completion = completion_of(*op, id, how, 0);

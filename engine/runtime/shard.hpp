@@ -323,11 +323,9 @@ class Shard final : public coro::Scheduler, public driver::Host {
     bool unfinished() noexcept;
     // When this turn's operations were taken in, in steps of a millisecond: see Op::born. 0 = not asked yet.
     static constexpr uint32_t kStampBits = 20;
-    uint32_t stamp() noexcept {
-        if (stamp_ == 0) [[unlikely]]
-            stamp_ = stamp_of(driver_->coarse_ns());
-        return stamp_;
-    }
+    uint32_t stamp() noexcept { return stamp_ != 0 ? stamp_ : take_stamp(); }
+    uint32_t take_stamp() noexcept;
+    uint32_t first_stamp(const Op *op) noexcept;
     static uint32_t stamp_of(uint64_t ns) noexcept {
         auto stamp = static_cast<uint32_t>(ns >> kStampBits);
         return stamp != 0 ? stamp : 1;
