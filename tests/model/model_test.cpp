@@ -321,13 +321,13 @@ void wait_and_release() {
 }
 
 const Scenario kScenarios[] = {
-    {"inbox: a shard that lies down",
+    {"sleep: a shard that lies down",
      set_up_inbox,
      {{"shard", run_until_noted<2>}, {"submitter", submit_two<10>}},
      check_one_submitter,
-     3,
+     2,
      2},
-    {"inbox: two at once, shard lies down",
+    {"sleep: two requests at once",
      set_up_inbox,
      {{"shard", run_until_noted<2>}, {"submitter", submit_both<10>}},
      check_one_submitter,

@@ -4,8 +4,8 @@
 usage: plot.py CSV... [--svg FILE]        exits with 1 when something grows or was left over
        plot.py --self-test
 
-What grows is told from what swings by medians: of the samples after the warm-up, the first third against
-the last third. A sample that another program on the machine spoiled moves no median.
+What grows is told from what swings by medians: of the samples after the warm-up, the first third
+against the last third. A sample that another program on the machine spoiled moves no median.
 """
 import csv
 import math
@@ -13,13 +13,13 @@ import random
 import statistics
 import sys
 
-# The first part of a run fills caches, pools and the allocator's arenas. Twenty seconds are enough for
-# that with this load; of a short run it is the first third.
+# The first part of a run fills caches, pools and the allocator's arenas. Twenty seconds are
+# enough for that with this load; of a short run it is the first third.
 WARM_UP_SECONDS, WARM_UP_PART = 20, 1 / 3
 
-# Resident memory may move by so much: the C library's arenas keep what threads freed, in pieces of 128 KiB
-# and up, and the number of operations in flight swings. A leak of one 64-byte block in each round is thirty
-# times that within ten minutes (10000 rounds a second).
+# Resident memory may move by so much: the C library's arenas keep what threads freed, in pieces
+# of 128 KiB and up, and the number of operations in flight swings. A leak of 64 bytes in every
+# hundredth round is found within five minutes (13000 rounds a second).
 RSS_KIB, RSS_PART = 1024, 0.02
 
 # Descriptors, operations, handles and buffers swing with the load; what is not given back adds up.
@@ -27,13 +27,15 @@ COUNTS = {'descriptors': 12, 'ops': 60, 'handles': 12, 'buffers': 60, 'workers':
 COUNTS_PART = 0.25
 LEFT_AT_END = ['ops', 'handles', 'buffers', 'buffer_bytes']
 
-# What remains open once the engine is gone: libuv keeps a pipe for signals as long as the process lives.
+# What remains open once the engine is gone: libuv keeps a pipe for signals as long as the process
+# lives.
 DESCRIPTORS_KEPT = 2
-# What an engine with all at rest has open beyond a new one: descriptors that are made when first needed.
+# What an engine with all at rest has open beyond a new one: descriptors that are made when first
+# needed.
 DESCRIPTORS_LATE = 4
 
-# The 99th percentile must get this many times worse and by so much before it is no noise: a machine of two
-# cores that others use, too, has seen three times between two minutes.
+# The 99th percentile must get this many times worse and by so much before it is no noise: a
+# machine of two cores that others use, too, has seen three times between two minutes.
 LATENCY_TIMES, LATENCY_US = 3, 5000
 SAMPLES_MIN = 9
 
