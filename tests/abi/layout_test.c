@@ -95,7 +95,7 @@ SIZE(ferry_buffer, 8);
 SIZE(ferry_status, 4);
 
 #if UINTPTR_MAX == UINT64_MAX
-SIZE(ferry_engine_options, 104);
+SIZE(ferry_engine_options, 112);
 AT(ferry_engine_options, struct_size, 0);
 AT(ferry_engine_options, flags, 4);
 AT(ferry_engine_options, shards, 8);
@@ -112,7 +112,8 @@ AT(ferry_engine_options, trace_user_data, 72);
 AT(ferry_engine_options, name_workers_max, 80);
 AT(ferry_engine_options, driver, 84);
 AT(ferry_engine_options, ring_without, 88);
-AT(ferry_engine_options, stall_ns, 96);
+AT(ferry_engine_options, seed, 96);
+AT(ferry_engine_options, stall_ns, 104);
 
 SIZE(ferry_engine_info, 72);
 AT(ferry_engine_info, struct_size, 0);

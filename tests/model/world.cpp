@@ -121,7 +121,7 @@ Operation nothing(Op *) {
 
 // Nobody wakes this list: only an interrupt ends the wait.
 struct Forever {
-    coro::WaitList list;
+    coro::WaitList list{"nothing"};
 };
 
 Operation stand(Op *op) {
