@@ -25,7 +25,7 @@ class Text {
     Text &add(const char *text) noexcept { return add(text, std::strlen(text)); }
 
     template <class Number> Text &number(Number value, int base = 10) noexcept {
-        char digits[24];
+        char digits[24] = ""; // g++ at -O3 does not see that to_chars fills it.
         auto end = std::to_chars(digits, digits + sizeof digits, value, base).ptr;
         return add(digits, static_cast<size_t>(end - digits));
     }
