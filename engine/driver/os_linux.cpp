@@ -75,8 +75,9 @@ void Event::close() noexcept {
 
 void Event::signal() noexcept {
     uint64_t one = 1;
-    // It can only fail when 2^64 - 2 signals wait: then it is readable anyway.
-    [[maybe_unused]] ssize_t written = write(descriptor_, &one, sizeof one);
+    // Refused for another reason: 2^64 - 2 signals wait, and then it is readable anyway.
+    while (write(descriptor_, &one, sizeof one) < 0 && errno == EINTR) {
+    }
 }
 
 void Event::clear() noexcept {

@@ -131,7 +131,7 @@ static void a_ring_belongs_to_one_thread(void **state) {
 static void unknown_drivers_and_bits(void **state) {
     (void)state;
     ferry_engine_info info;
-    for (uint32_t driver = FERRY_DRIVER_URING + 1; driver != 0; driver <<= 1) {
+    for (uint32_t driver = FERRY_DRIVER_SIM + 1; driver != 0; driver <<= 1) {
         ferry_engine_options options = {.struct_size = sizeof options, .driver = driver};
         assert_status(try_engine(&options, &info), FERRY_E_UNSUPPORTED);
     }

@@ -9,6 +9,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,8 +91,13 @@ static void play_a_file(scene *s, ferry_handle stream) {
     if (s->shards < 2) {
         attempt(s, &request, &got);
     }
-    ferry_prepare_handle_close(&request, file);
-    attempt(s, &request, &got);
+    ferry_prepare_descriptor_release(&request, file);
+    if (attempt(s, &request, &got)) {
+        close((int)got.result);
+    } else {
+        ferry_prepare_handle_close(&request, file);
+        attempt(s, &request, &got);
+    }
 }
 
 static void play_a_stream(scene *s, ferry_handle stream, int peer) {
@@ -124,9 +130,18 @@ static void play_a_stream(scene *s, ferry_handle stream, int peer) {
     attempt(s, &request, &got);
     ferry_prepare_socket_local_address(&request, stream);
     attempt(s, &request, &got);
+    ferry_prepare_socket_peer_address(&request, stream);
+    attempt(s, &request, &got);
+    ferry_prepare_socket_set(&request, stream, FERRY_SOCKET_NO_DELAY, 1);
+    attempt(s, &request, &got);
+    peer_send(peer, "exactly", 7);
+    ferry_prepare_stream_receive_exactly(&request, stream, s->memory, 7);
+    attempt(s, &request, &got);
     play_a_file(s, stream);
     peer_send(peer, "def", 3);
     ferry_prepare_stream_receive_multishot(&request, stream);
+    attempt(s, &request, &got);
+    ferry_prepare_stream_shutdown(&request, stream);
     attempt(s, &request, &got);
     ferry_prepare_handle_close(&request, stream);
     attempt(s, &request, &got);
@@ -186,7 +201,13 @@ static void play_an_open_file(scene *s) {
     for (size_t i = 0; i < 5; i++) {
         slices[i] = (ferry_slice){{s->memory + i}, 1};
     }
+    ferry_prepare_file_write(&request, file, s->memory, sizeof s->memory, 0);
+    attempt(s, &request, &got);
     ferry_prepare_file_write_vectored(&request, file, slices, 5, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_file_read_vectored(&request, file, slices, 5, 0);
+    attempt(s, &request, &got);
+    ferry_prepare_file_sync(&request, file, false);
     attempt(s, &request, &got);
     ferry_prepare_file_read(&request, file, s->memory, sizeof s->memory, 0);
     attempt(s, &request, &got);
@@ -218,8 +239,12 @@ static void play_operations(scene *s) {
     attempt(s, &request, &got);
     play_an_open_file(s);
 
-    ferry_prepare_tcp_listen(&request, &address, 0);
-    if (attempt(s, &request, &got)) {
+    for (uint32_t flags = 0; flags <= FERRY_SPREAD; flags += FERRY_SPREAD) {
+        ferry_prepare_tcp_listen(&request, &address, 0);
+        request.flags = flags;
+        if (!attempt(s, &request, &got)) {
+            continue;
+        }
         ferry_handle listener = got.handle;
         int peer = peer_connect((uint16_t)got.result);
         ferry_prepare_tcp_accept(&request, listener);
@@ -351,6 +376,56 @@ static void every_other_allocation_may_be_refused(void **state) {
     }
 }
 
+/* Engine and queue only. Returns how many allocations were refused. */
+static size_t create_refused(uint32_t driver, uint32_t shards, size_t k) {
+    counting_allocator allocator = {0};
+    ferry_engine_options options = {
+        .struct_size = sizeof options, .shards = shards, .driver = driver};
+    ferry_engine *engine = NULL;
+    ferry_queue *queue = NULL;
+    allocator_install(&allocator, &options);
+    allocator_refuse(&allocator, k, k);
+    ferry_status status = ferry_engine_create(&options, &engine);
+    if (status == FERRY_OK) {
+        assert_status_either(ferry_queue_create(engine, NULL, &queue), FERRY_OK, FERRY_E_NO_MEMORY);
+        assert_status(ferry_engine_shutdown(engine, FERRY_FOREVER), FERRY_OK);
+        assert_status(ferry_engine_destroy(engine), FERRY_OK);
+    } else {
+        assert_status(status, FERRY_E_NO_MEMORY);
+        assert_null(engine);
+    }
+    assert_int_equal(atomic_load(&allocator.blocks), 0);
+    assert_int_equal(atomic_load(&allocator.bytes), 0);
+    assert_int_equal(atomic_load(&allocator.wrong_frees), 0);
+    return atomic_load(&allocator.refused);
+}
+
+static void creation_may_be_refused_on_each_driver(void **state) {
+    static const uint32_t drivers[] = {FERRY_DRIVER_AUTO, FERRY_DRIVER_UV, FERRY_DRIVER_URING};
+    char chosen[16] = "auto";
+    if (getenv("FERRY_TEST_DRIVER") != NULL) {
+        snprintf(chosen, sizeof chosen, "%s", getenv("FERRY_TEST_DRIVER"));
+    }
+    (void)state;
+    /* AUTO means just that here, not the suite's driver. */
+    REQUIRE(setenv("FERRY_TEST_DRIVER", "auto", 1) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        if (drivers[i] == FERRY_DRIVER_URING && !driver_has_ring()) {
+            continue; /* Its suite is skipped with the reason. */
+        }
+        for (uint32_t shards = 0; shards <= 2; shards++) {
+            size_t before = count_descriptors();
+            size_t k = 1;
+            while (create_refused(drivers[i], shards, k) > 0) {
+                assert_int_equal(count_descriptors(), before);
+                assert_true(++k < PLAYS_MAX);
+            }
+            assert_true(k > 3);
+        }
+    }
+    REQUIRE(setenv("FERRY_TEST_DRIVER", chosen, 1) == 0);
+}
+
 /* What it is asked: nothing, a timer, and what is copied at submit (a path, a tree). */
 static void steady_rounds(uint32_t shards) {
     counting_allocator allocator = {0};
@@ -406,6 +481,7 @@ int main(void) {
         PLAIN(each_allocation_may_be_refused),
         PLAIN(all_from_each_allocation_on_may_be_refused),
         PLAIN(every_other_allocation_may_be_refused),
+        PLAIN(creation_may_be_refused_on_each_driver),
         PLAIN(a_steady_engine_asks_for_nothing),
     };
     return driver_is_missing()

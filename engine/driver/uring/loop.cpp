@@ -20,7 +20,8 @@ Outcome failure_of(int result) noexcept {
 
 static void signal(int fd) {
     uint64_t one = 1;
-    [[maybe_unused]] ssize_t written = ::write(fd, &one, sizeof one);
+    while (::write(fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
 }
 
 static void clear(int fd) {

@@ -71,9 +71,9 @@ ferry_status Ring::open(uint32_t workers_max) noexcept {
 void Ring::enable() noexcept {
     if (enabled_)
         return;
-    enabled_ = true;
-    io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr,
-                      0);
+    // Refused, it is asked for again: until then every entry waits.
+    enabled_ = io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS,
+                                 nullptr, 0) == 0;
 }
 
 void Ring::close() noexcept {
@@ -116,17 +116,25 @@ io_uring_sqe *Ring::next_of(unsigned count, Tag tag, void *subject) noexcept {
 
 io_uring_sqe *Ring::next(Tag tag, void *subject, size_t size, void **memory) noexcept {
     size = (size + 15) & ~size_t{15};
-    if (kScratch - scratch_used_ < size || io_uring_sq_space_left(&ring_) == 0 || unsent() >= most_)
+    if (io_uring_sq_space_left(&ring_) == 0 || unsent() >= most_)
+        submit();
+    while (kScratch - scratch_used_ < size)
         submit();
     *memory = scratch_ + scratch_used_;
     scratch_used_ += size;
     return next(tag, subject);
 }
 
+// What the kernel would not take yet still points there.
+void Ring::reuse_scratch() noexcept {
+    if (unsent() == 0)
+        scratch_used_ = 0;
+}
+
 void Ring::submit() noexcept {
     enable();
     io_uring_submit(&ring_);
-    scratch_used_ = 0;
+    reuse_scratch();
 }
 
 void Ring::wait(uint64_t wait_ns) noexcept {
@@ -136,7 +144,7 @@ void Ring::wait(uint64_t wait_ns) noexcept {
     io_uring_cqe *first;
     io_uring_submit_and_wait_timeout(&ring_, &first, 1, wait_ns == UINT64_MAX ? nullptr : &time,
                                      nullptr);
-    scratch_used_ = 0;
+    reuse_scratch();
 }
 
 void Ring::glance() noexcept {
@@ -144,7 +152,7 @@ void Ring::glance() noexcept {
     if (unsent() == 0 && !has_work())
         return;
     io_uring_submit_and_get_events(&ring_);
-    scratch_used_ = 0;
+    reuse_scratch();
 }
 
 bool Ring::take(Answer *answer) noexcept {

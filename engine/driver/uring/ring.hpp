@@ -99,6 +99,7 @@ class Ring {
     static constexpr unsigned kPortion = 4;
 
     bool set_up(unsigned flags) noexcept;
+    void reuse_scratch() noexcept;
 
     io_uring ring_;
     bool open_ = false;

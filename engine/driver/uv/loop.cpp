@@ -27,9 +27,13 @@ ferry_status UvDriver::open() noexcept {
     // libuv aborts where it finds no descriptor for its signal pipe.
     if (!os::descriptors_left(kDescriptorsNeeded))
         return FERRY_E_NO_DESCRIPTORS;
+    loop_.backend_fd = -1;
     int error = uv_loop_init(&loop_);
-    if (error != 0)
+    if (error != 0) {
+        // libuv leaves its epoll set open where what comes after it fails.
+        os::close_descriptor(loop_.backend_fd);
         return failure(error);
+    }
     loop_open_ = true;
     loop_.data = this;
     timer_.data = nullptr;
