@@ -125,7 +125,7 @@ static void options_out_of_range(void **state) {
     bad.name_workers_max = UINT32_MAX;
     assert_status(try_options(&bad), FERRY_E_INVALID);
     bad = good;
-    bad.driver = FERRY_DRIVER_URING + 1;
+    bad.driver = FERRY_DRIVER_SIM + 1;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
     bad.driver = UINT32_MAX;
     assert_status(try_options(&bad), FERRY_E_UNSUPPORTED);
