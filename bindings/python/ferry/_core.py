@@ -12,7 +12,8 @@ EngineInfo = collections.namedtuple('EngineInfo', 'shards host_driven state ops_
                                     'workers_detached driver ring')
 STATES = {abi.ENGINE_RUNNING: 'running', abi.ENGINE_SHUTTING_DOWN: 'shutting down',
           abi.ENGINE_STOPPED: 'stopped'}
-DRIVERS = {'auto': abi.DRIVER_AUTO, 'uv': abi.DRIVER_UV, 'uring': abi.DRIVER_URING}
+DRIVERS = {'auto': abi.DRIVER_AUTO, 'uv': abi.DRIVER_UV, 'uring': abi.DRIVER_URING,
+           'sim': abi.DRIVER_SIM}
 RING = {name[len('RING_'):].lower(): bit for name, bit in vars(abi).items()
         if name.startswith('RING_')}
 

@@ -76,6 +76,7 @@ class Engine:
         self._loop = None  # the one that it was opened on; None when closed
         self._queue = None
         self._descriptor = -1
+        self._world = None  # A simulated one, of the loop's
         self._pending = {}
         self._missed = {}  # completions that came between a cancel and its task's next step
         self._wanted = []  # tags of entries that want to know their op id
@@ -100,6 +101,9 @@ class Engine:
         if self._core is not None:
             raise RuntimeError('an Engine is opened once')
         loop = asyncio.get_running_loop()
+        self._world = getattr(loop, 'ferry_world', None)
+        if self._world is not None:
+            self._share = self._world  # There is one engine in it, and the loop runs that.
         if self._share is None:
             self._core = Core(**self._options)
         else:
@@ -115,7 +119,10 @@ class Engine:
             raise
         self._loop = loop
         self._thread = threading.get_ident()
-        loop.add_reader(self._descriptor, self._turn if self._host_driven else self._collect)
+        if self._world is not None:
+            self._world._join(self)
+        else:
+            loop.add_reader(self._descriptor, self._turn if self._host_driven else self._collect)
         _alive.add(self)
 
     def _open_queue(self):
@@ -126,7 +133,7 @@ class Engine:
         self._queue = queue.value
         if self._host_driven:
             check(library.engine_fd(self._core.pointer, ctypes.byref(descriptor)))
-        else:
+        elif self._world is None:
             check(library.queue_fd(self._queue, ctypes.byref(descriptor)))
         self._descriptor = descriptor.value
         self._make_ring()
@@ -188,7 +195,10 @@ class Engine:
             return
         # A loop of another thread is left alone: only that thread may touch it.
         if not loop.is_closed() and self._thread == threading.get_ident():
-            loop.remove_reader(self._descriptor)
+            if self._world is not None:
+                self._world._leave(self)
+            else:
+                loop.remove_reader(self._descriptor)
             for mailbox in list(self._mailboxes):
                 mailbox.detach(loop)
             if self._core.pointer is not None:
@@ -357,7 +367,8 @@ class Engine:
             self._hand_out(_unpack(self._view[:count * 64]))
             if self._stalled:
                 self._submit()
-        elif count < 0 and self._loop is not None and not self._core.forked:
+        elif (count < 0 and self._loop is not None and self._world is None
+              and not self._core.forked):
             self._loop.remove_reader(self._descriptor)
         return count
 
