@@ -21,7 +21,7 @@ typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
  * composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it.
  *
  * A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about
- * a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or
+ * a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or
  * the host does not run it, is in the text with "answered": false. On the engine's own thread,
  * callbacks included, the shard is told of at once.
  *
@@ -104,12 +104,10 @@ FERRY_API ferry_status ferry_engine_walk_metrics(ferry_engine *engine, ferry_met
 /** How to write a trace. Every field's 0 is its default, but for write. */
 typedef struct ferry_trace_writer_options {
     uint32_t struct_size; /**< sizeof(ferry_trace_writer_options); 0 is FERRY_E_INVALID. */
-    uint32_t
-        buffer_size; /**< Bytes gathered between two calls of write; 0 = 65536. 1024 to 2^30. */
-    ferry_text_fn
-        write;       /**< Where the text goes, a call at a time; called from the trace hook, so the
-                               loop stands still meanwhile. No call of Ferry's. Not NULL. */
-    void *user_data; /**< For the three hooks. */
+    uint32_t buffer_size; /**< Bytes between two calls of write; 0 = 65536. 1024 to 2^30. */
+    ferry_text_fn write;  /**< Where the text goes, a call at a time, from the trace hook: the loop
+                               stands still meanwhile. No call of Ferry's. Not NULL. */
+    void *user_data;      /**< For the three hooks. */
     ferry_allocate_fn allocate; /**< NULL = the C library's. */
     ferry_free_fn free;         /**< NULL = the C library's. */
 } ferry_trace_writer_options;

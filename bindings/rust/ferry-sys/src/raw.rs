@@ -1040,9 +1040,9 @@ pub struct ferry_metrics {
 pub struct ferry_trace_writer_options {
     /// sizeof(ferry_trace_writer_options); 0 is FERRY_E_INVALID.
     pub struct_size: u32,
-    /// Bytes gathered between two calls of write; 0 = 65536. 1024 to 2^30.
+    /// Bytes between two calls of write; 0 = 65536. 1024 to 2^30.
     pub buffer_size: u32,
-    /// Where the text goes, a call at a time; called from the trace hook, so the loop stands still meanwhile. No call of Ferry's. Not NULL.
+    /// Where the text goes, a call at a time, from the trace hook: the loop stands still meanwhile. No call of Ferry's. Not NULL.
     pub write: ferry_text_fn,
     /// For the three hooks.
     pub user_data: *mut c_void,
@@ -1499,7 +1499,7 @@ extern "C" {
         size: usize,
         mode: u32,
     );
-    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or the host does not run it, is in the text with "answered": false. On the engine's own thread, callbacks included, the shard is told of at once.
+    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or the host does not run it, is in the text with "answered": false. On the engine's own thread, callbacks included, the shard is told of at once.
     ///
     /// Returns: FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
     ///
