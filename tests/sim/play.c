@@ -110,8 +110,9 @@ void play_failed(play *p, const char *condition, const char *file, int line) {
     print_trace(p);
     printf("%s:%d: scene %s, seed %llu: wrong: %s\n", file, line, p->options.scene->name,
            (unsigned long long)p->options.seed, condition);
-    printf("again: sim_seeds --scene %s --from %llu --count 1%s --trace\n", p->options.scene->name,
-           (unsigned long long)p->options.seed, p->options.fair ? " --fair" : "");
+    printf("again: sim_seeds --scene %s --from %llu --count 1%s%s --trace\n",
+           p->options.scene->name, (unsigned long long)p->options.seed,
+           p->options.fair ? " --fair" : "", p->options.refuse != 0 ? " --memory" : "");
     fflush(stdout);
     abort();
 }
@@ -295,7 +296,7 @@ static void begin_trouble(play *p) {
 /* Before each run of the engine. */
 static void make_trouble(play *p) {
     const trouble *t = &p->trouble;
-    if (p->options.fair || p->stopped || ++p->steps < t->begin) {
+    if (p->options.fair || p->options.refuse != 0 || p->stopped || ++p->steps < t->begin) {
         return;
     }
     if (p->steps == t->begin) {
@@ -515,25 +516,39 @@ ferry_handle play_open(play *p, const char *path, uint32_t flags) {
 
 /* --- The play ------------------------------------------------------------------------------ */
 
+/* What is refused the one allocation may be tried again. */
+#define AGAIN(p, call)                                                                             \
+    do {                                                                                           \
+        ferry_status status_ = (call);                                                             \
+        if (status_ == FERRY_E_NO_MEMORY && (p)->options.refuse != 0) {                            \
+            status_ = (call);                                                                      \
+        }                                                                                          \
+        MUST(p, status_ == FERRY_OK);                                                              \
+    } while (0)
+
 static void open_world(play *p) {
-    ferry_engine_options options = {
-        .struct_size = sizeof options,
-        .driver = FERRY_DRIVER_SIM,
-        .seed = p->options.seed,
-        .ops_max = p->options.fair ? 64 : 8 + (uint32_t)play_below(p, 56),
-        .handles_max = 64,
-        .buffer_bytes_max = UINT64_C(65536) << (p->options.fair ? 4 : play_below(p, 5))};
+    bool plain = p->options.fair || p->options.refuse != 0;
+    ferry_engine_options options = {.struct_size = sizeof options,
+                                    .driver = FERRY_DRIVER_SIM,
+                                    .seed = p->options.seed,
+                                    .ops_max = plain ? 64 : 8 + (uint32_t)play_below(p, 56),
+                                    .handles_max = 64,
+                                    .buffer_bytes_max = UINT64_C(65536)
+                                                        << (plain ? 4 : play_below(p, 5))};
     allocator_install(&p->allocator, &options);
-    MUST(p, ferry_engine_create(&options, &p->engine) == FERRY_OK);
+    if (p->options.refuse != 0) {
+        allocator_refuse(&p->allocator, p->options.refuse, p->options.refuse);
+    }
+    AGAIN(p, ferry_engine_create(&options, &p->engine));
     ferry_queue_options queue = {.struct_size = sizeof queue,
-                                 .capacity = p->options.fair ? 64 : 1u << play_below(p, 7)};
-    MUST(p, ferry_queue_create(p->engine, &queue, &p->queue) == FERRY_OK);
+                                 .capacity = plain ? 64 : 1u << play_below(p, 7)};
+    AGAIN(p, ferry_queue_create(p->engine, &queue, &p->queue));
     ferry_address near = play_address(NEAR, 0);
     ferry_address far = play_address(FAR, 0);
-    MUST(p, ferry_sim_add_host(p->engine, "near", &near, 1, NULL) == FERRY_OK);
-    MUST(p, ferry_sim_add_host(p->engine, "far", &far, 1, NULL) == FERRY_OK);
-    MUST(p, ferry_sim_keep_trace(p->engine, 1 << 20) == FERRY_OK);
-    if (p->options.fair) {
+    AGAIN(p, ferry_sim_add_host(p->engine, "near", &near, 1, NULL));
+    AGAIN(p, ferry_sim_add_host(p->engine, "far", &far, 1, NULL));
+    AGAIN(p, ferry_sim_keep_trace(p->engine, 1 << 20));
+    if (plain) {
         return;
     }
     ferry_sim_link link = {.struct_size = sizeof link,
@@ -581,7 +596,7 @@ uint64_t play_scene(const play_options *options) {
             p->random * 31 + (unsigned char)*at; /* Scenes that are alike see other trouble. */
     }
     p->judge = referee_create();
-    if (!options->fair) {
+    if (!options->fair && options->refuse == 0) {
         choose_trouble(p);
     }
     open_world(p);
@@ -592,6 +607,9 @@ uint64_t play_scene(const play_options *options) {
         free(p->blocks[i]);
     }
     uint64_t mark = p->mark;
+    if (options->refused != NULL) {
+        *options->refused = p->allocator.refused != 0;
+    }
     free(p);
     return mark;
 }

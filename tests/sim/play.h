@@ -36,8 +36,10 @@ enum { NEAR = 1, FAR = 2 };
 typedef struct play_options {
     const scene *scene;
     uint64_t seed;
-    bool fair;  /* No trouble at all: everything must succeed. */
-    bool print; /* Print the world's trace in the end. */
+    bool fair;     /* No trouble at all: everything must succeed. */
+    bool print;    /* Print the world's trace in the end. */
+    size_t refuse; /* No trouble but this: the so-manyth allocation is refused; 0 = none. */
+    bool *refused; /* Out: there were as many. */
 } play_options;
 
 /** Play it; ends the program if something is wrong. Returns a number made of all completions. */

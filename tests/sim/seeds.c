@@ -2,11 +2,12 @@
  * Every operation in the simulated world, under many seeds.
  *
  *   sim_seeds [--scene NAME] [--from SEED] [--count N] [--seconds S] [--fair] [--trace] [--twice]
- *             [--tally]
+ *             [--tally] [--memory]
  *
  * --seconds: until so much time has passed, from the seed on. --fair: without any trouble. --trace: print
  * what happened in the world. --twice: each play twice, which must come out the same. --tally: say in
- * the end how often operations ended how.
+ * the end how often operations ended how. --memory: instead of other trouble, each scene again and again
+ * with its first, second, third ... allocation refused.
  */
 #include "play.h"
 
@@ -22,12 +23,13 @@ typedef struct wish {
     uint64_t seconds;
     bool twice;
     bool tally;
+    bool memory;
 } wish;
 
 static _Noreturn void explain(void) {
     fprintf(stderr,
             "usage: sim_seeds [--scene NAME] [--from SEED] [--count N] [--seconds S] [--fair] "
-            "[--trace] [--twice] [--tally]\n");
+            "[--trace] [--twice] [--tally] [--memory]\n");
     exit(2);
 }
 
@@ -53,6 +55,8 @@ static wish read_arguments(int count, char **arguments) {
             w.twice = true;
         } else if (strcmp(option, "--tally") == 0) {
             w.tally = true;
+        } else if (strcmp(option, "--memory") == 0) {
+            w.memory = true;
         } else if (i + 1 == count) {
             explain();
         } else if (strcmp(option, "--scene") == 0) {
@@ -71,10 +75,26 @@ static wish read_arguments(int count, char **arguments) {
     return w;
 }
 
+/* How many allocations there are to be refused. */
+static uint64_t refuse_each(play_options *options) {
+    bool refused = true;
+    options->refused = &refused;
+    while (refused) {
+        options->refuse++;
+        play_scene(options);
+    }
+    return options->refuse - 1;
+}
+
 static void play_one(const wish *w, const scene *which, uint64_t seed) {
     play_options options = w->play;
     options.scene = which;
     options.seed = seed;
+    if (w->memory) {
+        printf("%s: %llu allocations, each refused\n", which->name,
+               (unsigned long long)refuse_each(&options));
+        return;
+    }
     uint64_t mark = play_scene(&options);
     if (w->twice && play_scene(&options) != mark) {
         printf("scene %s, seed %llu: a second time it came out differently\n", which->name,
