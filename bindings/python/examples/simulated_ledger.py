@@ -2,10 +2,10 @@
 
     python simulated_ledger.py [--careless] [--from SEED] [--seeds N] [--trace]
 
-The server keeps its ledger in a file, stores it after each transfer and only then answers. With --careless
-it answers first: then a crash may lose a transfer that the client was told is made. Each transfer has a
-number, so that one which is asked for twice is made once. The first seed that fails is played again with
-its trace; the same seed always plays the same.
+The server keeps its ledger in a file, stores it after each transfer and only then answers. With
+--careless it answers first: then a crash may lose a transfer that the client was told is made. Each
+transfer has a number, so that one which is asked for twice is made once. The first seed that fails
+is played again with its trace; the same seed always plays the same.
 """
 import argparse
 import asyncio
@@ -34,7 +34,8 @@ class Bank:
             self.ledger = json.loads(await self.engine.load(FILE))
         except FileNotFoundError:
             pass  # It is the first life.
-        async with await self.engine.listen(ADDRESS, PORT) as listener, asyncio.TaskGroup() as group:
+        listener = await self.engine.listen(ADDRESS, PORT)
+        async with listener, asyncio.TaskGroup() as group:
             async for connection in listener:
                 group.create_task(self.serve(connection))
 

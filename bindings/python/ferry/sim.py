@@ -5,13 +5,17 @@
     world.chaos(0.01)
     print(world.run(main()))
 
-Within run() the loop's time is the world's: asyncio.sleep(3600) takes microseconds, and so do timeouts.
-ferry.Engine() works as elsewhere, on the world's engine; whatever its options are. The same seed brings
-the same, again and again, as long as the program keeps out what changes between two runs: the clocks of
-the module time, random numbers without a seed, the order of sets of objects, threads.
+Within run() the loop's time is the world's: asyncio.sleep(3600) takes microseconds, and so do
+timeouts. ferry.Engine() works as elsewhere, on the world's engine; whatever its options are. The
+same seed brings the same, again and again, as long as the program keeps out what changes between
+two runs: the clocks of the module time, random numbers without a seed, the order of sets of strings
+and of its own objects, threads. Sets of tasks and futures are in the same order each time, and so
+are their names; what only the garbage collector can find is collected at the same turns.
 """
 import asyncio
 import ctypes
+import gc
+import itertools
 import selectors
 import weakref
 
@@ -28,6 +32,7 @@ CALLS = {name: getattr(abi, 'SIM_' + name.upper()) for name in (
     'stat', 'truncate', 'rename', 'close')}
 EFFECTS = {name: getattr(abi, 'SIM_' + name.upper()) for name in ('short', 'reset', 'never')}
 IDLE_MAX = 8  # runs in which nothing happens before there is nothing left that could
+COLLECT_TURNS = 10_000  # of a loop, between two garbage collections
 
 
 class Deadlock(RuntimeError):
@@ -37,15 +42,33 @@ class Deadlock(RuntimeError):
 class _Task(asyncio.Task):
     """Sets of tasks are gone through in an order of their own, not in that of addresses."""
 
-    _count = 0
-
-    def __init__(self, *arguments, **options):
-        _Task._count += 1
-        self._number = _Task._count
-        super().__init__(*arguments, **options)
+    def __init__(self, coroutine, *, loop, name=None, **options):
+        self._number = next(loop.tasks)
+        super().__init__(coroutine, loop=loop, name=name or f'Task-{self._number}', **options)
 
     def __hash__(self):
         return self._number
+
+
+class _Future(asyncio.Future):
+    """As _Task."""
+
+    def __init__(self, *, loop):
+        self._number = next(loop.futures)
+        super().__init__(loop=loop)
+
+    def __hash__(self):
+        return self._number
+
+
+class _Generators(weakref.WeakKeyDictionary):
+    """A WeakSet that keeps the order."""
+
+    def add(self, generator):
+        self[generator] = None
+
+    def discard(self, generator):
+        self.pop(generator, None)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -66,17 +89,28 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         selector.world = world
         self.ferry_world = world
+        self.tasks, self.futures = itertools.count(1), itertools.count(1)
+        self._asyncgens = _Generators()
         self.set_task_factory(lambda loop, coro, **options: _Task(coro, loop=loop, **options))
+
+    def create_future(self):
+        return _Future(loop=self)
 
     def time(self):
         return self.ferry_world.now()
 
 
+def _ppm(chance):
+    if not 0 <= chance <= 1:
+        raise ValueError(f'no chance: {chance!r}')
+    return round(chance * 1e6) or int(chance > 0)  # 0 would mean always.
+
+
 class World:
     """Hosts, the network between them, their disks; number 0, "localhost", is there at first.
 
-    Where a host is wanted, its name or what add_host returned will do; None is each of them. Times are
-    in seconds, chances from 0 to 1. See ferry/sim.h for what all of it means.
+    Where a host is wanted, its name or what add_host returned will do; None is each of them. Times
+    are in seconds, chances from 0 to 1. See ferry/sim.h for what all of it means.
     """
 
     def __init__(self, seed=0, **options):
@@ -85,6 +119,7 @@ class World:
         self._hosts = {'localhost': LOCALHOST}
         self._engines = []
         self._idle = 0
+        self._turns = 0
 
     def __enter__(self):
         return self
@@ -98,7 +133,18 @@ class World:
 
     def run(self, coroutine):
         """Run a coroutine on a loop of this world, until it has ended; brings its value."""
-        loop = _Loop(self)
+        # Destructors close handles: when, must not depend on what the process did before.
+        collecting = gc.isenabled()
+        gc.disable()
+        self._turns = 0
+        try:
+            return self._run(_Loop(self), coroutine)
+        finally:
+            gc.collect(0 if self._turns < COLLECT_TURNS else 2)  # All that was made in this run.
+            if collecting:
+                gc.enable()
+
+    def _run(self, loop, coroutine):
         try:
             asyncio.set_event_loop(loop)
             try:
@@ -128,6 +174,9 @@ class World:
 
     def _pass(self, timeout):
         """Let time pass: until something has happened, or for so long."""
+        self._turns += 1
+        if self._turns % COLLECT_TURNS == 0:
+            gc.collect()
         before = self._now_ns()
         wait = abi.FOREVER if timeout is None else nanoseconds(timeout)
         check(library.engine_run(self._core.pointer, wait, 0, None))
@@ -142,7 +191,16 @@ class World:
         self._idle += 1
         if self._idle > IDLE_MAX:
             self._idle = 0
-            raise Deadlock('all tasks wait, and nothing will ever happen')
+            raise Deadlock('nothing will ever happen, and all tasks wait: ' + self._waiting())
+
+    @staticmethod
+    def _waiting():
+        """Where the tasks of the running loop are."""
+        places = []
+        for task in sorted(asyncio.all_tasks(), key=hash):
+            for frame in task.get_stack(limit=1):
+                places.append(f'{task.get_name()} at {frame.f_code.co_filename}:{frame.f_lineno}')
+        return ', '.join(places)
 
     # Time
 
@@ -181,7 +239,7 @@ class World:
                  bytes_per_second=0, cut=False):
         order = abi.SimLink(struct_size=ctypes.sizeof(abi.SimLink), cut=cut,
                              latency_ns=nanoseconds(latency), jitter_ns=nanoseconds(jitter),
-                             loss_ppm=round(loss * 1e6), bytes_per_second=bytes_per_second)
+                             loss_ppm=_ppm(loss), bytes_per_second=bytes_per_second)
         check(library.sim_set_link(self._core.pointer, self._host(from_host), self._host(to_host),
                                    ctypes.byref(order)))
 
@@ -192,7 +250,7 @@ class World:
         self.partition(one, other, False)
 
     def set_name(self, name, *addresses, error=None, delay=0.0):
-        """error: 'not_found', 'try_again' or 'failed' instead of addresses; delay None: for ever."""
+        """error: 'not_found', 'try_again' or 'failed' instead; delay None: for ever."""
         status = getattr(abi, 'E_NAME_' + error.upper()) if error else abi.OK
         wait = abi.FOREVER if delay is None else nanoseconds(delay)
         check(library.sim_set_name(self._core.pointer, name.encode(), self._addresses(addresses),
@@ -234,7 +292,7 @@ class World:
         ('IO', 'NO_SPACE', 'CONNECTION_REFUSED' ...), effects by names as EFFECTS has them."""
         order = abi.SimFault(
             struct_size=ctypes.sizeof(abi.SimFault), calls=sum(CALLS[call] for call in set(calls)),
-            host=self._host(host), chance_ppm=round(chance * 1e6),
+            host=self._host(host), chance_ppm=_ppm(chance),
             status=getattr(abi, 'E_' + error) if error else abi.OK,
             flags=sum(EFFECTS[effect] for effect in set(effects)), delay_ns=nanoseconds(delay),
             skip=skip, times=times, from_ns=nanoseconds(begin), until_ns=nanoseconds(end),
@@ -244,7 +302,7 @@ class World:
 
     def chaos(self, chance):
         """Trouble of every kind."""
-        check(library.sim_add_chaos(self._core.pointer, round(chance * 1e6)))
+        check(library.sim_add_chaos(self._core.pointer, _ppm(chance)))
 
     def clear_faults(self):
         check(library.sim_clear_faults(self._core.pointer))

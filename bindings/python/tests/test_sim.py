@@ -1,8 +1,10 @@
 """Programs in a simulated world: its time, its troubles, and that it is the same each time."""
 import asyncio
+import gc
 import os
 import subprocess
 import unittest
+import warnings
 
 from support import PYTHON, WORDS
 
@@ -80,6 +82,7 @@ class Sim(unittest.TestCase):
             self.world.fault('read', error='IO', times=1)
             with self.assertRaises(OSError):
                 await engine.load('/file')
+            self.world.fault('read', error='IO', chance=1e-9)
             self.assertEqual(await engine.load('/file'), b'contents')
             self.world.fault('connect', error='CONNECTION_REFUSED', host='localhost')
             with self.assertRaises(ConnectionRefusedError):
@@ -126,8 +129,9 @@ class Sim(unittest.TestCase):
     def test_nothing_will_ever_happen(self):
         async def play(engine):
             await asyncio.get_running_loop().create_future()
-        with self.assertRaises(ferry.sim.Deadlock):
+        with self.assertRaises(ferry.sim.Deadlock) as caught:
             self.run_with_engine(play)
+        self.assertRegex(str(caught.exception), r'Task-1 at .*test_sim\.py:\d+$')
 
     def test_what_is_left_running_is_ended(self):
         ended = []
@@ -151,6 +155,7 @@ class Sim(unittest.TestCase):
                       lambda: self.world.restart('server'),
                       lambda: self.world.get_file('/nothing'),
                       lambda: self.world.fault('read', chance=7),
+                      lambda: self.world.fault('read', chance=-1),
                       lambda: self.world.chaos(7)):
             with self.assertRaises((OSError, ValueError, RuntimeError)):
                 wrong()
@@ -159,6 +164,78 @@ class Sim(unittest.TestCase):
             with self.assertRaises(KeyError):
                 unknown()
         self.assertEqual(self.world.run(asyncio.sleep(0, 'fine')), 'fine')
+
+
+class Same(unittest.TestCase):
+    """A program's trace is the same each time, whatever its process did before."""
+
+    def check(self, play):
+        async def main():
+            async with ferry.Engine() as engine:
+                await play(engine)
+
+        traces, collecting = set(), gc.isenabled()
+        for number in range(12):
+            other = [[] for _ in range(150 * number)]  # Other addresses, garbage due sooner.
+            with ferry.sim.World(7) as world:
+                world.keep_trace()
+                world.put_file('/file')
+                world.run(main())
+                traces.add('\n'.join(world.read_trace()))
+            del other
+        self.assertEqual((len(traces), gc.isenabled()), (1, collecting))
+        self.assertIn('/file', traces.pop())
+
+    def test_tasks_of_a_group(self):
+        async def wait(engine, number):
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                await engine.store(f'/file{number}', b'')
+
+        async def play(engine):
+            with self.assertRaises(ExceptionGroup):
+                async with asyncio.TaskGroup() as group:
+                    for number in range(11):
+                        group.create_task(wait(engine, number))
+                    await asyncio.sleep(1)
+                    raise ValueError
+        self.check(play)
+
+    def test_futures_in_a_set(self):
+        async def play(engine):
+            loop = asyncio.get_running_loop()
+            numbers = {loop.create_future(): number for number in range(11)}
+            for future in numbers:
+                future.set_result(None)
+            done, _ = await asyncio.wait(numbers)
+            for future in done:
+                await engine.store(f'/file{numbers[future]}', b'')
+        self.check(play)
+
+    def test_generators_that_are_left_open(self):
+        async def count(engine, number):
+            try:
+                yield number
+            finally:
+                await engine.store(f'/file{number}', b'')
+
+        async def play(engine):
+            counts = [count(engine, number) for number in range(11)]
+            for one in counts:
+                await anext(one)
+            await asyncio.get_running_loop().shutdown_asyncgens()
+        self.check(play)
+
+    def test_garbage_with_handles(self):
+        async def play(engine):
+            for _ in range(60):
+                garbage = [await engine.open_file('/file')]
+                garbage.append(garbage)
+                await asyncio.sleep(0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', ResourceWarning)  # The files are not closed.
+            self.check(play)
 
 
 class Ledger(unittest.TestCase):
@@ -180,5 +257,6 @@ class Ledger(unittest.TestCase):
         first = self.play(*again[2:], PYTHONHASHSEED='1')
         second = self.play(*again[2:], PYTHONHASHSEED='2')
         self.assertEqual((first.stdout, first.returncode), (second.stdout, 1))
+        self.assertEqual(found.stdout, first.stdout)
         self.assertIn('crash of bank', first.stdout)
         self.assertIn('the client was told', first.stdout)
