@@ -462,9 +462,9 @@ class Engine:
 
     # What there is
 
-    async def connect(self, host, port):
-        """A Stream to an address or a name."""
-        return await self.run(op.connect(host, port))
+    async def connect(self, host, port, *, local=None):
+        """A Stream to an address or a name; to an address also from one: local is (host, port)."""
+        return await self.run(op.connect(host, port, local=local))
 
     async def listen(self, host='127.0.0.1', port=0, *, backlog=0, reuse_port=False):
         """A Listener; port 0 lets the system choose, local_address() tells."""

@@ -203,12 +203,19 @@ def accept(listener):
     return Request(abi.REQUEST_BARE, abi.OP_TCP_ACCEPT, listener, take=_opened('Stream'))
 
 
-def connect(host, port):
-    """By address or by name; a name's addresses are tried one beside the other (RFC 8305)."""
+def connect(host, port, *, local=None):
+    """By address or by name; a name's addresses are tried one beside the other (RFC 8305).
+
+    local is the address to connect from, as (host, port), where port 0 leaves it to the system;
+    only to an address, not to a name.
+    """
     address = literal(host, port)
     if address is not None:
-        return Request(abi.REQUEST_CONNECT, abi.OP_TCP_CONNECT, 0, address, ANY,
-                       take=_opened('Stream'), about=(host, port))
+        return Request(abi.REQUEST_CONNECT, abi.OP_TCP_CONNECT, 0, address,
+                       ANY if local is None else record(*local), take=_opened('Stream'),
+                       about=(host, port))
+    if local is not None:
+        raise ValueError(f'a name is not connected to from an address: {host!r}')
     name = host.encode('idna') + b'\0'
     return Request(abi.REQUEST_CONNECT_NAME, abi.OP_TCP_CONNECT_NAME, 0, id(name) + BYTES_AT, port,
                    0, keep=name, take=_opened('Stream'), about=(host, port))

@@ -106,6 +106,18 @@ def _ppm(chance):
     return round(chance * 1e6) or int(chance > 0)  # 0 would mean always.
 
 
+def _waiting():
+    """Where the tasks of the running loop are: functions and lines, the outermost first."""
+    tasks = []
+    for task in sorted(asyncio.all_tasks(), key=hash):
+        places, coroutine = [], task.get_coro()
+        while (frame := getattr(coroutine, 'cr_frame', None)) is not None:
+            places.append(f'{coroutine.__name__}:{frame.f_lineno}')
+            coroutine = coroutine.cr_await
+        tasks.append(f'{task.get_name()} in {" ".join(places)}')
+    return ', '.join(tasks)
+
+
 class World:
     """Hosts, the network between them, their disks; number 0, "localhost", is there at first.
 
@@ -191,16 +203,7 @@ class World:
         self._idle += 1
         if self._idle > IDLE_MAX:
             self._idle = 0
-            raise Deadlock('nothing will ever happen, and all tasks wait: ' + self._waiting())
-
-    @staticmethod
-    def _waiting():
-        """Where the tasks of the running loop are."""
-        places = []
-        for task in sorted(asyncio.all_tasks(), key=hash):
-            for frame in task.get_stack(limit=1):
-                places.append(f'{task.get_name()} at {frame.f_code.co_filename}:{frame.f_lineno}')
-        return ', '.join(places)
+            raise Deadlock('nothing will ever happen, and all tasks wait: ' + _waiting())
 
     # Time
 

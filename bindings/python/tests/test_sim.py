@@ -40,13 +40,16 @@ class Sim(unittest.TestCase):
         """A server that sends back what it gets, as a task."""
         listener = await engine.listen('10.0.0.2', PORT)
 
-        async def serve():
-            async with listener:
+        async def serve(connection):
+            async with connection:
+                async for chunk in connection:
+                    await connection.send(chunk)
+
+        async def serve_all():
+            async with listener, asyncio.TaskGroup() as group:
                 async for connection in listener:
-                    async with connection:
-                        async for chunk in connection:
-                            await connection.send(chunk)
-        return asyncio.create_task(serve())
+                    group.create_task(serve(connection))
+        return asyncio.create_task(serve_all())
 
     @staticmethod
     async def end(task):
@@ -106,13 +109,33 @@ class Sim(unittest.TestCase):
             self.world.heal('server')
             self.assertEqual(await stream.receive_exactly(1), b'x')
             self.world.crash('server')
-            with self.assertRaises(OSError):
+            with self.assertRaises(ExceptionGroup) as caught:
                 await server
+            self.assertIsNone(caught.exception.split(OSError)[1])
             self.world.restart('server')
             await stream.send(b'y')
             with self.assertRaises(ConnectionResetError):
                 await stream.receive_exactly(1)
             await stream.close()
+        self.run_with_engine(play)
+
+    def test_hosts_of_ones_own(self):
+        self.world.add_host('client', '10.0.0.3', 'fd00::3')
+
+        async def play(engine):
+            server = await self.echo(engine)
+            stream = await engine.connect('10.0.0.2', PORT, local=('10.0.0.3', 5000))
+            self.assertEqual(await stream.local_address(), ('10.0.0.3', 5000))
+            self.world.partition('client', 'server')
+            await stream.send(b'x')
+            async with await engine.connect('10.0.0.2', PORT) as other:  # From localhost.
+                await other.send(b'y')
+                self.assertEqual(await other.receive_exactly(1), b'y')
+            self.world.crash('client')
+            with self.assertRaises(OSError):
+                await stream.receive_exactly(1)
+            await stream.close()
+            await self.end(server)
         self.run_with_engine(play)
 
     def test_names(self):
@@ -131,7 +154,7 @@ class Sim(unittest.TestCase):
             await asyncio.get_running_loop().create_future()
         with self.assertRaises(ferry.sim.Deadlock) as caught:
             self.run_with_engine(play)
-        self.assertRegex(str(caught.exception), r'Task-1 at .*test_sim\.py:\d+$')
+        self.assertRegex(str(caught.exception), r': Task-1 in main:\d+ play:\d+$')
 
     def test_what_is_left_running_is_ended(self):
         ended = []

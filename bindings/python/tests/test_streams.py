@@ -244,6 +244,18 @@ class Listening(Case):
                 await self.engine.listen(*await listener.local_address())
             self.assertEqual(caught.exception.status, abi.E_ADDRESS_IN_USE)
 
+    async def test_connecting_from_an_address(self):
+        async with await self.engine.listen() as listener:
+            host, port = await listener.local_address()
+            near = await self.engine.connect(host, port, local=('127.0.0.2', 0))
+            async with near, await listener.accept() as far:
+                self.assertEqual((await near.local_address())[0], '127.0.0.2')
+                self.assertEqual(await far.peer_address(), await near.local_address())
+            with self.assertRaises(ValueError):
+                await self.engine.connect(host, port, local=('nowhere', 0))
+            with self.assertRaises(ValueError):
+                await self.engine.connect('localhost', port, local=('127.0.0.2', 0))
+
     async def test_ipv6(self):
         try:
             listener = await self.engine.listen('::1')
