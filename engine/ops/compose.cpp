@@ -200,9 +200,11 @@ Operation retry(Op *op) {
         family.group.start(child);
         co_await family.group.next();
         const ferry_completion &result = *child.completion;
-        if (result.status == FERRY_OK || op->interrupted != 0 ||
-            attempts == op->params.retry.attempts_max)
+        if (result.status == FERRY_OK || attempts == op->params.retry.attempts_max)
             co_return family.ending_as(result);
+        // The last attempt may have failed by itself in this very moment: it would have been tried again.
+        if (op->interrupted != 0)
+            co_return family.ending(op->interrupted);
         co_await SleepWait(op, add_saturating(op->shard().now_ns(), delay));
         if (op->interrupted != 0)
             co_return family.ending(op->interrupted);

@@ -332,6 +332,11 @@ static void prepare_to_pull(fixture *f) {
         f->mapping.struct_size = sizeof f->mapping;
         assert_status(ferry_queue_map(f->queue, &f->mapping), FERRY_OK);
     }
+    if ((how == PULL_REAP || how == PULL_WAIT) && f->drive->shards > 0) {
+        /* The first wait that finds nothing opens a descriptor: now, or tests would count it some day. */
+        ferry_completion none;
+        assert_int_equal(ferry_queue_wait(f->queue, &none, 1, 1), 0);
+    }
     if (how == PULL_FD || how == PULL_DISPATCH || (how == PULL_MAPPED && f->drive->shards > 0)) {
         assert_status(ferry_queue_fd(f->queue, &f->queue_fd), FERRY_OK);
         assert_true(f->queue_fd >= 0);

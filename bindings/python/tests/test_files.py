@@ -54,7 +54,10 @@ class Files(Case):
         os.mkfifo(self.path('silent'))
         with self.assertRaises(TimeoutError):
             await asyncio.wait_for(self.engine.load(self.path('silent')), 0.05)
-        os.close(os.open(self.path('silent'), os.O_WRONLY))  # lets the engine's worker go
+        # Lets the engine's worker go; on a busy machine it may not have come yet.
+        writer = os.open(self.path('silent'), os.O_RDWR | os.O_NONBLOCK)
+        await asyncio.sleep(0.05)
+        os.close(writer)
         os.mkfifo(self.path('fifo'))
         # The read itself holds its memory until the system lets go; its task does not wait for it.
         async with await self.engine.open_file(self.path('fifo'), 'r+') as file:

@@ -23,7 +23,7 @@ const EngineOptions = koffi.struct({
   handles_max: 'uint32_t', workers_max: 'uint32_t', buffer_bytes_max: 'uint64_t',
   allocate: 'void *', free: 'void *', log: 'void *', user_data: 'void *', trace: 'void *',
   trace_user_data: 'void *', name_workers_max: 'uint32_t', driver: 'uint32_t',
-  ring_without: 'uint64_t',
+  ring_without: 'uint64_t', seed: 'uint64_t', stall_ns: 'uint64_t',
 });
 const Request = koffi.struct({
   opcode: 'uint16_t', reserved: 'uint16_t', flags: 'uint32_t', tag: 'uint64_t', target: 'uint64_t',
