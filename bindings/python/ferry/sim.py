@@ -42,9 +42,9 @@ class Deadlock(RuntimeError):
 class _Task(asyncio.Task):
     """Sets of tasks are gone through in an order of their own, not in that of addresses."""
 
-    def __init__(self, coroutine, *, loop, name=None, **options):
+    def __init__(self, coroutine, *, loop, **options):
         self._number = next(loop.tasks)
-        super().__init__(coroutine, loop=loop, name=name or f'Task-{self._number}', **options)
+        super().__init__(coroutine, loop=loop, **options)
 
     def __hash__(self):
         return self._number
@@ -89,12 +89,16 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         selector.world = world
         self.ferry_world = world
-        self.tasks, self.futures = itertools.count(1), itertools.count(1)
+        self.tasks, self.futures, self.names = (itertools.count(1) for _ in range(3))
         self._asyncgens = _Generators()
         self.set_task_factory(lambda loop, coro, **options: _Task(coro, loop=loop, **options))
 
     def create_future(self):
         return _Future(loop=self)
+
+    def create_task(self, coroutine, *, name=None, **options):
+        name = name or f'Task-{next(self.names)}'
+        return super().create_task(coroutine, name=name, **options)
 
     def time(self):
         return self.ferry_world.now()
