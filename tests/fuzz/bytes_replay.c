@@ -26,6 +26,9 @@ int main(int count, char **arguments) {
             files++;
         }
     }
+    if (folder != NULL) {
+        closedir(folder);
+    }
     int seeds = atoi(arguments[2]);
     for (int seed = 1; seed <= seeds; seed++) {
         uint32_t state = (uint32_t)seed * UINT32_C(2654435761);

@@ -124,7 +124,7 @@ void SimDriver::start_file(FileCall &call) noexcept {
         end(*job);
         return;
     }
-    begin(*job);
+    begin_call(*job);
 }
 
 void SimDriver::start_load(FileLoad &load) noexcept {
@@ -136,10 +136,10 @@ void SimDriver::start_load(FileLoad &load) noexcept {
     job->loads = true;
     job->size_max = load.size_max;
     job->step = Step::open;
-    begin(*job);
+    begin_call(*job);
 }
 
-void SimDriver::begin(FileJob &job) noexcept {
+void SimDriver::begin_call(FileJob &job) noexcept {
     if (job.machine == nullptr) {
         job.outcome = failure(FERRY_E_NOT_FOUND);
         end(job);
@@ -153,7 +153,7 @@ void SimDriver::begin(FileJob &job) noexcept {
 }
 
 // What it holds open. A store that has failed leaves nothing behind; one that was cut off by a crash does.
-void SimDriver::release(FileJob &job) noexcept {
+void SimDriver::free_file_job(FileJob &job) noexcept {
     if (job.data != nullptr)
         environment_.host.free_load(job.data, job.data_size);
     job.data = nullptr;
@@ -181,7 +181,7 @@ void SimDriver::end(FileJob &job) noexcept {
         static_cast<FileCall *>(primitive)->file = job.file;
         job.file = nullptr;
     }
-    release(job);
+    free_file_job(job);
     unlink(job);
     free_job(job);
     if (primitive != nullptr)
@@ -232,7 +232,7 @@ ferry_status SimDriver::crash_disk(Machine &machine) noexcept {
         next = job->next;
         if (job->machine != &machine)
             continue;
-        release(*job);
+        free_file_job(*job);
         job->outcome = failure(FERRY_E_IO);
         if (!job->loads && !job->is_store())
             job->outcome.result = static_cast<int64_t>(job->done);

@@ -280,7 +280,7 @@ class SimDriver final : public Driver {
     SimFile *make_file(const char *path) noexcept;
     void free_file(SimFile &file) noexcept;
     FileJob *make_file_job(Primitive &primitive, const char *path) noexcept;
-    void begin(FileJob &job) noexcept;
+    void begin_call(FileJob &job) noexcept;
     uint64_t prepare(FileJob &job) noexcept;
     uint64_t disk_delay(const Machine &machine, uint64_t bytes) noexcept;
     bool step(FileJob &job) noexcept;
@@ -289,7 +289,7 @@ class SimDriver final : public Driver {
     bool write_step(FileJob &job) noexcept;
     bool other_step(FileJob &job) noexcept;
     void end(FileJob &job) noexcept;
-    void release(FileJob &job) noexcept;
+    void free_file_job(FileJob &job) noexcept;
     void withdraw(FileJob &job) noexcept;
     void drop_files() noexcept;
     // A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.

@@ -121,7 +121,7 @@ class UvDriver : public Driver {
     void come_back(TransferJob &job) noexcept;
 
   protected:
-    ~UvDriver() = default;
+    virtual ~UvDriver() = default;
 
     // Null, and why, on failure; the descriptor stays open.
     virtual UvSocket *wrap(int fd, Outcome *outcome) noexcept;
