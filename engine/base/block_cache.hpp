@@ -46,7 +46,11 @@ class BlockCache {
             allocator_.free(memory, block_size(index));
     }
 
+#ifdef __SANITIZE_ADDRESS__
+    static constexpr size_t kKeptMax = 0; // So that a use after the free is seen.
+#else
     static constexpr size_t kKeptMax = size_t{4} << 20;
+#endif
 
   private:
     struct Block {

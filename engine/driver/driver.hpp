@@ -272,6 +272,8 @@ class Driver {
     virtual const char *name() const noexcept = 0;
     // Null: the world is the real one.
     virtual sim::SimDriver *simulated() noexcept { return nullptr; }
+    // The last poll() found that nothing will ever happen by itself.
+    virtual bool stands_still() const noexcept { return false; }
     // What becomes of an operation, for the simulated world's trace.
     virtual void note(const ferry_trace_event &) noexcept {}
     // FERRY_RING_... bits.

@@ -38,6 +38,8 @@ class Family {
 
     // The end of the whole; the children's completions go with it.
     Ending ending(int32_t status) const noexcept {
+        if (buffer_ != 0)
+            op_->shard().buffers().lend_reserved(Id{buffer_});
         return {.status = status,
                 .result = static_cast<int64_t>(group.count() * sizeof(ferry_completion)),
                 .data = group[0].completion,
@@ -68,7 +70,7 @@ class Family {
     uint64_t buffer_ = 0;
 };
 
-// A place for the completion of every child of the tree, lent from the beginning: the end needs no memory.
+// A place for the completion of every child of the tree, kept from the beginning: the end needs no memory.
 int32_t Family::make_results() noexcept {
     Shard &shard = op_->shard();
     Tree &tree = *reinterpret_cast<Tree *>(op_->params.words[0]);
@@ -77,7 +79,7 @@ int32_t Family::make_results() noexcept {
     int32_t status = shard.allocate_load(size, &memory).status;
     if (status != FERRY_OK)
         return status;
-    buffer_ = shard.buffers().lend_block(memory, size);
+    buffer_ = shard.buffers().reserve_block(memory, size);
     if (buffer_ == 0) {
         shard.free_load(memory, size);
         return FERRY_E_LIMIT;

@@ -82,7 +82,7 @@ driver::Host::Piece Buffers::take_piece() noexcept {
 }
 
 uint64_t Buffers::lend(size_t used) noexcept {
-    return fill_slot(keep(used), 0);
+    return lend_slot(fill_slot(keep(used), 0));
 }
 
 void *Buffers::keep(size_t used) noexcept {
@@ -106,7 +106,19 @@ void Buffers::grow(size_t used) noexcept {
 uint64_t Buffers::lend_block(void *memory, size_t size) noexcept {
     if (out_of_slots())
         return 0;
-    return fill_slot(memory, size);
+    return lend_slot(fill_slot(memory, size));
+}
+
+uint64_t Buffers::reserve_block(void *memory, size_t size) noexcept {
+    if (out_of_slots())
+        return 0;
+    uint32_t index = fill_slot(memory, size);
+    uint32_t word = slots_[index].word.load(std::memory_order_relaxed);
+    return Id::make(Kind::buffer, engine_, shard_, word >> 1, index).value;
+}
+
+void Buffers::lend_reserved(Id id) noexcept {
+    lend_slot(id.slot());
 }
 
 bool Buffers::take_back(uint32_t max) noexcept {

@@ -75,6 +75,9 @@ class Buffers {
 
     // The shard's thread: lend a loaded file; 0 when there is no slot.
     uint64_t lend_block(void *memory, size_t size) noexcept;
+    // In two steps: an id that nobody can release before it is lent, not even by a guess.
+    uint64_t reserve_block(void *memory, size_t size) noexcept;
+    void lend_reserved(Id id) noexcept;
 
     // Any thread. FERRY_OK: the caller must call reclaim (on the shard's thread) or hand_back
     // (elsewhere) once. A loaded file's memory is freed at once.
@@ -124,7 +127,8 @@ class Buffers {
     };
 
     ferry_status next_chunk(Chunk *&place) noexcept;
-    uint64_t fill_slot(void *owner, size_t size) noexcept;
+    uint32_t fill_slot(void *owner, size_t size) noexcept;
+    uint64_t lend_slot(uint32_t index) noexcept;
     void reclaim_slot(uint32_t index) noexcept;
     bool out_of_slots() const noexcept {
         return free_slots_ == UINT32_MAX && slots_made_ == slots_max_;
@@ -170,7 +174,7 @@ inline void Buffers::drop(void *owner) noexcept {
     }
 }
 
-inline uint64_t Buffers::fill_slot(void *owner, size_t size) noexcept {
+inline uint32_t Buffers::fill_slot(void *owner, size_t size) noexcept {
     uint32_t index = free_slots_;
     if (index != UINT32_MAX) {
         free_slots_ = slots_[index].next_free;
@@ -181,6 +185,11 @@ inline uint64_t Buffers::fill_slot(void *owner, size_t size) noexcept {
     Slot &slot = slots_[index];
     slot.owner = owner;
     slot.size = size;
+    return index;
+}
+
+inline uint64_t Buffers::lend_slot(uint32_t index) noexcept {
+    Slot &slot = slots_[index];
     uint32_t word = slot.word.load(std::memory_order_relaxed);
     slot.word.store(word | 1, std::memory_order_release);
     lent_.add(1);
@@ -191,7 +200,7 @@ inline uint64_t Buffers::lend_kept(void *chunk) noexcept {
     if (out_of_slots())
         return 0;
     ++static_cast<Chunk *>(chunk)->users;
-    return fill_slot(chunk, 0);
+    return lend_slot(fill_slot(chunk, 0));
 }
 
 inline ferry_status Buffers::release(Id id) noexcept {

@@ -266,13 +266,24 @@ void Shard::end_of_thread() noexcept {
     answer_locked();
 }
 
-// True: it has answered. Nobody runs it any more: it is told of here.
+// Whom no thread runs now, this one may tell of, as if it did: claim_shard() waits until it has.
+bool Engine::dump_idle_locked(Shard &shard, Text &text) noexcept {
+    if (!host_driven() || shard.thread() != 0 || !shard.bind_once(os::thread_self()))
+        return false;
+    shard.dump(text);
+    shard.unbind();
+    return true;
+}
+
+// True: it is told of. Nobody runs it any more: here.
 bool Engine::ask(Shard &shard, uint64_t until_ns, Text &text) noexcept {
     std::unique_lock<std::mutex> lock(inspect_lock_);
     if (shard.over()) {
         shard.dump(text);
         return true;
     }
+    if (dump_idle_locked(shard, text))
+        return true;
     DumpRequest request(text);
     shard.ask(request);
     lock.unlock();
@@ -280,12 +291,14 @@ bool Engine::ask(Shard &shard, uint64_t until_ns, Text &text) noexcept {
     lock.lock();
     while (!request.answered) {
         uint64_t now = os::now_ns();
-        if (now >= until_ns) {
+        bool told = dump_idle_locked(shard, text);
+        if (told || now >= until_ns) {
             shard.ask_no_more(request);
-            return false;
+            return told;
         }
-        // Far ends are waited for in pieces: chrono overflows on them.
-        uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
+        // In pieces: chrono overflows on far ends, and who stops running a shard says so to nobody.
+        uint64_t piece = host_driven() ? 10000000u : 1000000000u;
+        uint64_t left = until_ns - now < piece ? until_ns - now : piece;
         request.moved.wait_for(lock, std::chrono::nanoseconds(left));
     }
     return true;
@@ -297,15 +310,7 @@ bool Engine::dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept {
         shard.dump(text);
         return true;
     }
-    if (ask(shard, until_ns, text))
-        return true;
-    // Whom any thread may run, this one may, too; it is as if it did.
-    if (!host_driven() || !any_thread() || shard.thread() != 0 ||
-        !shard.bind_once(os::thread_self()))
-        return false;
-    shard.dump(text);
-    shard.unbind();
-    return true;
+    return ask(shard, until_ns, text);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------

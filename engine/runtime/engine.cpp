@@ -186,10 +186,19 @@ bool Engine::all_at_home() const noexcept {
 
 // ---- driven by the host -------------------------------------------------------------------------
 
+// The host-driven shard is this thread's from now on, unless it is another's. A dump may have it for a
+// moment: then once more, when that is over.
+bool Engine::claim_shard() noexcept {
+    if (shards_[0]->bind_once(os::thread_self()))
+        return true;
+    std::lock_guard<std::mutex> guard(inspect_lock_);
+    return shards_[0]->bind_once(os::thread_self());
+}
+
 ferry_status Engine::bind_host_thread() noexcept {
     if (!host_driven())
         return FERRY_E_UNSUPPORTED;
-    if (!shards_[0]->bind_once(os::thread_self()))
+    if (!claim_shard())
         return any_thread() ? FERRY_E_BUSY : FERRY_E_WRONG_THREAD;
     if (running_ || in_callback())
         return FERRY_E_BUSY;
@@ -206,7 +215,7 @@ ferry_status Engine::simulated(driver::sim::SimDriver **world) noexcept {
     *world = shards_[0]->driver().simulated();
     if (*world == nullptr)
         return FERRY_E_UNSUPPORTED;
-    return shards_[0]->bind_once(os::thread_self()) ? FERRY_OK : FERRY_E_WRONG_THREAD;
+    return claim_shard() ? FERRY_OK : FERRY_E_WRONG_THREAD;
 }
 
 // Whether a callback on this thread, of dispatch, makes this call.
@@ -315,8 +324,10 @@ bool Engine::drain_host_driven(uint64_t timeout_ns) noexcept {
     shard.set_budget(0);
     shard.work();
     bool quiet;
-    while (!(quiet = shard.quiet()) && shard.now_ns() < until_ns) {
+    bool still = false;
+    while (!(quiet = shard.quiet()) && shard.now_ns() < until_ns && !still) {
         shard.poll(until_ns);
+        still = shard.driver().stands_still();
         shard.work();
     }
     running_ = false;
@@ -354,7 +365,7 @@ ferry_status Engine::shut_down(uint64_t timeout_ns) noexcept {
     if (!host_driven())
         return shard_here() != nullptr ? FERRY_E_WRONG_THREAD : shut_down_bound(timeout_ns);
     ferry_status status = FERRY_E_BUSY;
-    if (!shards_[0]->bind_once(os::thread_self()))
+    if (!claim_shard())
         status = any_thread() ? FERRY_E_BUSY : FERRY_E_WRONG_THREAD;
     else if (!running_)
         status = shut_down_bound(timeout_ns);

@@ -158,6 +158,7 @@ class Engine {
     bool stop_workers(uint64_t until_ns) noexcept;
     void free_workers(driver::WorkerPool *workers, bool child) noexcept;
     bool drain_host_driven(uint64_t timeout_ns) noexcept;
+    bool claim_shard() noexcept;
     ferry_status bind_host_thread() noexcept;
     void unbind_host_thread() noexcept;
     void run_bound(uint64_t wait_ns, uint64_t budget_ns, ferry_run_report *report) noexcept;
@@ -165,6 +166,7 @@ class Engine {
     ferry_status shut_down_bound(uint64_t timeout_ns) noexcept;
     bool in_callback() noexcept;
     void nudge_all() noexcept;
+    bool dump_idle_locked(Shard &shard, Text &text) noexcept;
     bool ask(Shard &shard, uint64_t until_ns, Text &text) noexcept;
     bool dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept;
     void dump_queues(Text &text) noexcept;

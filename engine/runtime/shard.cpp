@@ -729,9 +729,8 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
     const uint64_t id = id_of(*op);
     outdate(op); // A cancel comes too late from now on, also while the completion is held back.
     Queue &queue = *op->queue;
+    const int32_t status = how.status; // Not to be asked for when the slot is free.
     completed_.add(1);
-    if (how.status != FERRY_OK) [[unlikely]]
-        count_failure(how.status);
     if (queue.is_inline()) {
         ferry_completion completion = completion_of(*op, id, how, 0);
         ferry_completion_fn callback = op->callback;
@@ -740,11 +739,13 @@ void Shard::finish(Op *op, const Ending &how) noexcept {
         free_slot(op);
         call(callback, completion, user_data);
         queue.link(index_).ended.add(1);
-        return;
+    } else {
+        if (queue.write_final(op, id, how, index_))
+            free_slot(op);
+        touch(queue);
     }
-    if (queue.write_final(op, id, how, index_))
-        free_slot(op);
-    touch(queue);
+    if (status != FERRY_OK) [[unlikely]]
+        count_failure(status); // They are part of those that ended, so never counted before.
 }
 
 void Shard::interrupt(coro::Fiber &fiber, int32_t status) noexcept {

@@ -525,6 +525,29 @@ static void depth_is_bounded(void **state) {
     assert_status(fixture_fate(f, &levels[FERRY_DEPTH_MAX + 1]), FERRY_E_LIMIT);
 }
 
+/* Where a composition puts its children's completions is nobody's before it ends, not even a guesser's. */
+static void a_guess_frees_no_results(void **state) {
+    enum { GENERATION = 22 }; /* Where an id's generation begins. */
+    fixture *f = fixture_open(state);
+    ferry_request child;
+    ferry_request request;
+    ferry_prepare_nop(&child);
+    ferry_prepare_all(&request, &child, 1);
+    ferry_completion first = fixture_do(f, &request);
+    ferry_buffer next = first.buffer + (UINT64_C(1) << GENERATION);
+    fixture_release(f, &first);
+    ferry_prepare_timer(&child, HOUR, 0);
+    ferry_prepare_all(&request, &child, 1);
+    ferry_op op = fixture_submit(f, &request);
+    fixture_linger(f, MS);
+    assert_status(ferry_buffer_release(f->engine, next), FERRY_E_BAD_HANDLE);
+    fixture_cancel(f, op);
+    ferry_completion second = fixture_final(f, op);
+    assert_status(second.status, FERRY_E_CANCELED);
+    assert_int_equal(second.buffer, next); /* Or it was no good guess. */
+    fixture_release(f, &second);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(a_chain_runs_one_after_the_other),
@@ -538,6 +561,7 @@ int main(void) {
         ON_EACH_SHARDS(a_race_closes_what_a_loser_opened),
         ON_HOST(what_nobody_is_told_of_is_given_back),
         ON_EACH_SHARDS(a_retry_ends_with_the_last_attempt),
+        ON_HOST(a_guess_frees_no_results),
         ON_EVERY_DRIVE(a_tree_is_cut_short_as_a_whole),
         ON_EVERY_DRIVE(children_go_to_their_targets),
         ON_EACH_SHARDS(what_is_wrong_is_refused),

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "pending.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -449,6 +450,38 @@ static void any_thread_answers_for_one_that_nobody_runs(void **state) {
     end_engine(w.engine);
 }
 
+static void *dump_again_and_again(void *argument) {
+    watcher *w = argument;
+    for (int i = 0; i < 20; i++) {
+        ferry_engine_dump(w->engine, 0, w->text, sizeof w->text, &w->size);
+    }
+    return NULL;
+}
+
+/* The engine is the first one's that runs it, not that of one who only looks. */
+static void an_engine_that_never_ran_is_told_of(void **state) {
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        ferry_engine_options options = {.struct_size = sizeof options};
+        watcher w = {0};
+        assert_status(ferry_engine_create(&options, &w.engine), FERRY_OK);
+        if (i == 0) {
+            assert_status(
+                ferry_engine_dump(w.engine, FERRY_FOREVER, w.text, sizeof w.text, &w.size),
+                FERRY_OK);
+            json_check(w.text, w.size, ANSWERED);
+        }
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, dump_again_and_again, &w) == 0);
+        for (int j = 0; j < i % 8; j++) {
+            sched_yield();
+        }
+        assert_status(ferry_engine_run(w.engine, 0, 0, NULL), FERRY_OK);
+        REQUIRE(pthread_join(thread, NULL) == 0);
+        end_engine(w.engine);
+    }
+}
+
 /* --- The call ------------------------------------------------------------------------------- */
 
 static void too_small_a_buffer_is_told_what_it_takes(void **state) {
@@ -588,6 +621,7 @@ int main(void) {
         ON_HOST(a_host_answers_when_it_runs),
         ON_HOST(a_host_that_does_not_run_does_not_answer),
         PLAIN(any_thread_answers_for_one_that_nobody_runs),
+        PLAIN(an_engine_that_never_ran_is_told_of),
         ON_HOST(too_small_a_buffer_is_told_what_it_takes),
         ON_EACH_SHARDS(bad_arguments_are_refused),
         ON_EACH_SHARDS(after_the_shutdown_it_is_empty),

@@ -8,6 +8,7 @@
 #include "peer.h"
 #include "process.h"
 #include "referee.h"
+#include "weather.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -59,6 +60,7 @@ typedef struct game {
     source *source;
     counting_allocator allocator;
     ferry_engine *engine;
+    bool simulated;
     referee *judge;
     ledger descriptors;
     hostile_queue queues[QUEUES];
@@ -407,6 +409,9 @@ static void run(game *g) {
     } out = {.report = {.struct_size = sizeof(ferry_run_report)}};
     uint32_t shape = source_below(s, 64);
     uint64_t wait_ns = shape < 8 ? shape * 20 * US : 0;
+    if (g->simulated && shape < 8) {
+        wait_ns = source_number(s); /* Costs nothing. */
+    }
     uint64_t budget_ns = shape < 40 ? 0 : source_number(s);
     if (shape == 63) {
         out.report.struct_size = source_below(s, STRUCT_ROOM);
@@ -447,6 +452,14 @@ static void look_inside(game *g) {
     if (source_once_in(g->source, 8)) {
         ferry_engine_fd(g->engine, &fd);
     }
+}
+
+static void look_deeper(game *g) {
+    weather_look(g->engine, g->source);
+}
+
+static void change_weather(game *g) {
+    weather_change(g->engine, g->simulated, g->world, g->source);
 }
 
 static void release_something(game *g) {
@@ -632,6 +645,10 @@ static void step(game *g) {
         call_with_nothing,
         talk_of_addresses,
         destroy_too_early,
+        look_deeper,
+        change_weather,
+        change_weather,
+        change_weather,
     };
     uint32_t move = (uint32_t)source_take(g->source, 1);
     if (++g->steps > STEPS_MAX) {
@@ -672,6 +689,12 @@ static bool open_game(game *g) {
     if (shape % 16 == 15) {
         try_bad_options(s);
     }
+    /* A quarter of the programs lives in the simulated world. */
+    g->simulated = shape / 16 % 4 == 2;
+    if (g->simulated) {
+        options.driver = FERRY_DRIVER_SIM;
+        options.seed = source_take(s, 1);
+    }
     if (shape / 16 == 15) {
         /* Creation that is refused memory half-way leaves nothing behind. */
         allocator_refuse(&g->allocator, 1 + source_below(s, 32), SIZE_MAX);
@@ -684,6 +707,9 @@ static bool open_game(game *g) {
         return false;
     }
     ferry_queue_options queue = {.struct_size = sizeof queue, .capacity = 1 + source_below(s, 64)};
+    if (g->simulated) {
+        weather_begin(g->engine, g->world);
+    }
     g->queues[0] = (hostile_queue){.game = g};
     MUST(ferry_queue_create(g->engine, &queue, &g->queues[0].queue) == FERRY_OK);
     return true;
@@ -693,12 +719,17 @@ static void shut_down(game *g) {
     for (int attempt = 0;; attempt++) {
         MUST(attempt < SHUTDOWNS_MAX);
         g->asked_to_stop = true;
-        ferry_status status = ferry_engine_shutdown(g->engine, 5 * MS);
+        /* A disk may be slower than any host is patient. */
+        ferry_status status =
+            ferry_engine_shutdown(g->engine, g->simulated ? FERRY_FOREVER : 5 * MS);
         if (status == FERRY_OK) {
             return;
         }
         MUST(status == FERRY_E_TIMED_OUT);
         world_open_fifo(g->world);
+        for (uint32_t host = 0; g->simulated && host < FERRY_SIM_HOSTS_MAX; host++) {
+            ferry_sim_crash(g->engine, host);
+        }
     }
 }
 

@@ -42,6 +42,7 @@ void SimDriver::advance(uint64_t duration_ns) noexcept {
 
 void SimDriver::poll(uint64_t until_ns) noexcept {
     more_ = false;
+    stands_still_ = false;
     if (woken_.exchange(false, std::memory_order_seq_cst))
         until_ns = 0;
     if (until_ns != 0 && (events_.empty() || events_.next_ns() > now_ns())) {
@@ -49,6 +50,7 @@ void SimDriver::poll(uint64_t until_ns) noexcept {
         uint64_t to = next < until_ns ? next : until_ns;
         if (to >= kEndOfTime) {
             // Nothing will ever happen by itself: the host must do something.
+            stands_still_ = true;
             environment_.host.nudge();
             return;
         }

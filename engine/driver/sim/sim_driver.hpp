@@ -134,6 +134,7 @@ class SimDriver final : public Driver {
     uint64_t now_ns() const noexcept override { return now_ns_.load(std::memory_order_relaxed); }
     void poll(uint64_t until_ns) noexcept override;
     bool more() const noexcept override { return more_; }
+    bool stands_still() const noexcept override { return stands_still_; }
     void wake() noexcept override { woken_.store(true, std::memory_order_seq_cst); }
     int descriptor() const noexcept override { return -1; }
     void keep_until(uint64_t) noexcept override {}
@@ -315,6 +316,7 @@ class SimDriver final : public Driver {
     std::atomic<uint64_t> now_ns_{1'000'000'000};
     std::atomic<bool> woken_{false};
     bool more_ = false;
+    bool stands_still_ = false;
     SimSocket *sockets_ = nullptr;
     ConnectJob *connecting_ = nullptr;
     FileJob *file_jobs_ = nullptr;

@@ -1499,7 +1499,7 @@ extern "C" {
         size: usize,
         mode: u32,
     );
-    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or the host does not run it, is in the text with "answered": false. On the engine's own thread, callbacks included, the shard is told of at once.
+    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or its host does not run it any more, is in the text with "answered": false. On the engine's own thread, callbacks included, and while an engine has no thread yet, nothing is waited for.
     ///
     /// Returns: FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
     ///
