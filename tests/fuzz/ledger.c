@@ -40,15 +40,28 @@ void ledger_completed(ledger *l, const ferry_completion *completion, bool blind)
     settle(completion, l);
 }
 
+static void tell_of(int fd) {
+    char link[64];
+    char what[256] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    (void)!readlink(link, what, sizeof what - 1);
+    fprintf(stderr, "descriptor %d is left: %s\n", fd, what);
+}
+
 bool ledger_close(ledger *l) {
     long long strays = 0;
     for (int fd = 0; fd < LEDGER_PLACES; fd++) {
-        if (!l->open_before[fd] && is_open(fd)) {
-            close(fd);
-            strays++;
-        }
+        strays += !l->open_before[fd] && is_open(fd);
     }
     long long unseen = atomic_load(&l->unseen);
+    for (int fd = 0; fd < LEDGER_PLACES; fd++) {
+        if (!l->open_before[fd] && is_open(fd)) {
+            if (strays > unseen) {
+                tell_of(fd);
+            }
+            close(fd);
+        }
+    }
     if (strays > unseen) {
         fprintf(stderr, "%lld descriptors are left, %lld may be\n", strays, unseen);
     }

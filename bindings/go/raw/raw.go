@@ -263,8 +263,8 @@ const (
 	SimRename = 4096
 	// SimClose: Closing a file.
 	SimClose = 8192
-	// SimShort: Read, write, receive, send: no more than a part at once, by chance. What Ferry
-	// promises whole still comes whole.
+	// SimShort: Read, write, receive, send: by chance only a part at once. What Ferry promises whole
+	// still comes whole.
 	SimShort = 1
 	// SimReset: Receive, send: the connection is reset, on both sides.
 	SimReset = 2

@@ -256,8 +256,7 @@ enum {
 
 /** What it does beside failing and delaying: bits of @ref ferry_sim_fault.flags. */
 enum {
-    FERRY_SIM_SHORT =
-        1u << 0, /**< Read, write, receive, send: no more than a part at once, by chance. What
+    FERRY_SIM_SHORT = 1u << 0, /**< Read, write, receive, send: by chance only a part at once. What
                                     Ferry promises whole still comes whole. */
     FERRY_SIM_RESET = 1u << 1, /**< Receive, send: the connection is reset, on both sides. */
     FERRY_SIM_NEVER = 1u << 2  /**< Connect, accept, receive, resolve: no answer ever comes. */
@@ -269,20 +268,17 @@ typedef struct ferry_sim_fault {
     uint32_t calls;       /**< FERRY_SIM_... bits: what it meets; 0 = every call. */
     uint32_t host;        /**< On which host, or FERRY_SIM_EVERY. */
     uint32_t chance_ppm;  /**< How often, of a million calls; 0 = each. */
-    ferry_status
-        status; /**< How the call fails; FERRY_OK = it does not. Any FERRY_E_... of the system's
-                               (-100 and below), or FERRY_E_NO_MEMORY. */
-    int32_t os_error;  /**< The system's number beside it; 0 = the usual one. */
-    uint32_t flags;    /**< FERRY_SIM_SHORT, ... */
-    uint32_t reserved; /**< 0. */
-    uint64_t delay_ns; /**< The call takes up to so much longer, by chance. */
-    uint64_t skip;     /**< So many calls that it would meet pass first. */
-    uint64_t times;    /**< It strikes so often at most; 0 = no end. */
-    uint64_t from_ns;  /**< In force from this time of @ref ferry_sim_now on. */
-    uint64_t until_ns; /**< And before this one; 0 = no end. */
-    const char
-        *path; /**< Calls on files and names: only paths and names that begin so, as they were
-                               given. NULL = all. @borrowed */
+    ferry_status status;  /**< How the call fails: any FERRY_E_... of the system's (-100 and below),
+                               or FERRY_E_NO_MEMORY; FERRY_OK = it does not. */
+    int32_t os_error;     /**< The system's number beside it; 0 = the usual one. */
+    uint32_t flags;       /**< FERRY_SIM_SHORT, ... */
+    uint32_t reserved;    /**< 0. */
+    uint64_t delay_ns;    /**< The call takes up to so much longer, by chance. */
+    uint64_t skip;        /**< So many calls that it would meet pass first. */
+    uint64_t times;       /**< It strikes so often at most; 0 = no end. */
+    uint64_t from_ns;     /**< In force from this time of @ref ferry_sim_now on. */
+    uint64_t until_ns;    /**< And before this one; 0 = no end. */
+    const char *path;     /**< Files and names: only such as begin so. NULL = all. @borrowed */
 } ferry_sim_fault;
 
 /**

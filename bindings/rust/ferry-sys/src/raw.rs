@@ -408,7 +408,7 @@ pub const FERRY_SIM_TRUNCATE: u32 = 2048;
 pub const FERRY_SIM_RENAME: u32 = 4096;
 /// Closing a file.
 pub const FERRY_SIM_CLOSE: u32 = 8192;
-/// Read, write, receive, send: no more than a part at once, by chance. What Ferry promises whole still comes whole.
+/// Read, write, receive, send: by chance only a part at once. What Ferry promises whole still comes whole.
 pub const FERRY_SIM_SHORT: u32 = 1;
 /// Receive, send: the connection is reset, on both sides.
 pub const FERRY_SIM_RESET: u32 = 2;
@@ -1137,7 +1137,7 @@ pub struct ferry_sim_fault {
     pub host: u32,
     /// How often, of a million calls; 0 = each.
     pub chance_ppm: u32,
-    /// How the call fails; FERRY_OK = it does not. Any FERRY_E_... of the system's (-100 and below), or FERRY_E_NO_MEMORY.
+    /// How the call fails: any FERRY_E_... of the system's (-100 and below), or FERRY_E_NO_MEMORY; FERRY_OK = it does not.
     pub status: ferry_status,
     /// The system's number beside it; 0 = the usual one.
     pub os_error: i32,
@@ -1155,7 +1155,7 @@ pub struct ferry_sim_fault {
     pub from_ns: u64,
     /// And before this one; 0 = no end.
     pub until_ns: u64,
-    /// Calls on files and names: only paths and names that begin so, as they were given. NULL = all. @borrowed
+    /// Files and names: only such as begin so. NULL = all. @borrowed
     pub path: *const c_char,
 }
 extern "C" {
