@@ -290,6 +290,9 @@ class Driver {
     // Deliver what has happened; wait for it until the given time, 0 = do not wait.
     virtual void poll(uint64_t until_ns) noexcept = 0;
 
+    // Files are being closed, maybe some without a handle: the driver cannot go yet.
+    virtual bool closing() const noexcept { return false; }
+
     // The last poll stopped before it had delivered all there was.
     virtual bool more() const noexcept { return false; }
 

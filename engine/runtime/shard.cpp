@@ -817,7 +817,7 @@ bool Shard::quiet() noexcept {
         if (!slot.resource->closing)
             close(slot, nullptr);
     });
-    return handles_.open_count() == 0 && dirty_ == nullptr;
+    return handles_.open_count() == 0 && dirty_ == nullptr && !driver_->closing();
 }
 
 void Shard::abandon(driver::Resource &resource) noexcept {

@@ -43,6 +43,19 @@ static void expect_descriptors(fixture *f, size_t wanted) {
     assert_int_equal(count_descriptors(), wanted);
 }
 
+static bool is_left_open(const char *path) {
+    char link[32];
+    char target[64];
+    for (int fd = 3; fd < 256; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(link, target, sizeof target);
+        if (size == (ssize_t)strlen(path) && memcmp(target, path, (size_t)size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- Opening ------------------------------------------------------------------------------- */
 
 static void a_hanging_open_ends_at_once(void **state) {
@@ -87,13 +100,25 @@ static void shutdown_ends_a_hanging_open(void **state) {
     fixture_open_fifo(fifo);
     assert_status(ferry_engine_shutdown(f->engine, FERRY_FOREVER), FERRY_OK);
     /* It was opened after all had ended. */
-    char link[32];
-    char target[64];
-    for (int fd = 3; fd < 256; fd++) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t size = readlink(link, target, sizeof target);
-        assert_false(size == (ssize_t)strlen(fifo) && memcmp(target, fifo, (size_t)size) == 0);
-    }
+    assert_false(is_left_open(fifo));
+}
+
+/* The turn that hears of it closes the last handle, too, and then all is quiet. */
+static void a_file_that_opens_with_the_last_turn_is_closed(void **state) {
+    fixture *f = fixture_open(state);
+    char *fifo = fixture_fifo(f, "fifo");
+    ferry_op op = start_open(f, fifo, 0);
+    assert_true(fixture_wait_until_stuck(f, op));
+    file_open(f, fixture_file(f, "file", 1), READ);
+    fixture_cancel(f, op);
+    assert_status(fixture_final(f, op).status, FERRY_E_CANCELED);
+    fixture_open_fifo(fifo);
+    sleep_ns(20 * MS); /* Until the worker has come back: for nobody to see. */
+    assert_status(ferry_engine_shutdown(f->engine, FERRY_FOREVER), FERRY_OK);
+    fixture_drain(f);
+    assert_status(ferry_engine_destroy(f->engine), FERRY_OK);
+    f->engine = NULL;
+    assert_false(is_left_open(fifo));
 }
 
 static void opens_that_are_canceled_leave_nothing(void **state) {
@@ -393,6 +418,7 @@ int main(void) {
         ON_EVERY_DRIVE(a_hanging_open_ends_at_once),
         ON_EACH_SHARDS(a_hanging_open_has_a_deadline),
         ON_EACH_SHARDS(shutdown_ends_a_hanging_open),
+        ON_HOST(a_file_that_opens_with_the_last_turn_is_closed),
         ON_EACH_SHARDS(opens_that_are_canceled_leave_nothing),
         ON_EVERY_DRIVE(a_read_that_has_begun_ends_with_the_system),
         ON_EVERY_DRIVE(close_waits_for_a_read_that_has_begun),

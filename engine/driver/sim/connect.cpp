@@ -1,4 +1,5 @@
 // Connecting.
+#include "base/saturating.hpp"
 #include "driver/sim/sim_driver.hpp"
 
 #include <ferry/status.h>
@@ -59,8 +60,12 @@ Outcome SimDriver::find_ends(ConnectJob &job) noexcept {
     }
     if (job.local.port == 0)
         job.local.port = free_port(*job.from, job.local);
-    else if (port_taken(*job.from, job.local, false) ||
-             connection_exists(*job.from, job.local, connect.address))
+    if (job.local.port == 0)
+        return failure(FERRY_E_ADDRESS_NOT_AVAILABLE);
+    if (connect.local.port == 0)
+        return {};
+    if (port_taken(*job.from, job.local, false) ||
+        connection_exists(*job.from, job.local, connect.address))
         return failure(FERRY_E_ADDRESS_IN_USE);
     return {};
 }
@@ -92,10 +97,11 @@ void SimDriver::start_connect(Connect &connect) noexcept {
     if (job->to == nullptr && !job->decided) {
         job->outcome = failure(FERRY_E_HOST_UNREACHABLE);
         job->decided = true;
-        delay += kUnreachableNs;
+        delay = add_saturating(delay, kUnreachableNs);
     }
     if (!job->decided)
-        delay += network_.delay(job->from->number, job->to->number, random_);
+        delay =
+            add_saturating(delay, network_.latency(job->from->number, job->to->number, random_));
     post(*job, delay);
 }
 
@@ -132,18 +138,22 @@ void SimDriver::step_connect(ConnectJob &job) noexcept {
     }
     uint32_t from = job.from->number;
     uint32_t to = job.to->number;
-    if (network_.silent(from, to) || network_.silent(to, from)) {
+    bool lost =
+        job.answered ? network_.loses(to, from, random_) : network_.loses(from, to, random_);
+    if (lost || network_.silent(from, to) || network_.silent(to, from)) {
         retry_connect(job);
         return;
     }
     ferry_address peer = job.connect().address;
-    if (is_wildcard(peer))
+    if (is_wildcard(peer)) {
         peer = *job.to->address_of(peer.family);
+        peer.port = job.connect().address.port;
+    }
     SimSocket *listener = listener_at(*job.to, peer);
     if (listener == nullptr) {
         job.outcome = failure(FERRY_E_CONNECTION_REFUSED);
         job.decided = true;
-        post(job, job.answered ? 0 : network_.delay(to, from, random_));
+        post(job, job.answered ? 0 : network_.latency(to, from, random_));
         return;
     }
     if (job.answered) {
@@ -158,7 +168,7 @@ void SimDriver::step_connect(ConnectJob &job) noexcept {
         return;
     }
     job.answered = true;
-    post(job, network_.delay(to, from, random_));
+    post(job, network_.latency(to, from, random_));
 }
 
 void SimDriver::retry_connect(ConnectJob &job) noexcept {
@@ -184,6 +194,10 @@ void SimDriver::establish(ConnectJob &job, SimSocket &listener,
     }
     near->local = far->peer = job.local;
     near->peer = far->local = peer;
+    if (listener.local.family == FERRY_IPV6) {
+        far->peer = as_ipv6(far->peer);
+        far->local = as_ipv6(far->local);
+    }
     far->receive_buffer = listener.receive_buffer;
     far->send_buffer = listener.send_buffer;
     SimSocket **end = &listener.waiting;

@@ -97,7 +97,7 @@ void Contents::drop(Page &page) noexcept {
     if (page.now != page.durable)
         free_block(page.now);
     page.now = nullptr;
-    mark(page, page.durable_taken);
+    mark(page, page.durable != nullptr ? sectors_of(0, kPageSize) : 0);
     drop_if_empty(page);
 }
 

@@ -36,10 +36,9 @@ Disk::~Disk() {
         commit(*node, node->change_count);
     }
     entries_.for_each([this](Entry &entry) { take_durably(entry); });
-    root_ = nullptr;
-    while (Node *node = nodes_) {
-        node->opens = node->names = node->entries = 0;
-        free_if_unused(*node);
+    for (Node *node = nodes_, *next; node != nullptr; node = next) {
+        next = node->next;
+        allocator_.destroy(node);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "driver/sim/faults.hpp"
 
+#include "base/saturating.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <netdb.h>
@@ -145,7 +147,7 @@ Verdict Faults::meet(uint32_t call, uint32_t host, const char *path, uint64_t no
             continue;
         const ferry_sim_fault &rule = fault->rule;
         if (rule.delay_ns != 0)
-            verdict.delay_ns += 1 + random.below(rule.delay_ns);
+            verdict.delay_ns = add_saturating(verdict.delay_ns, 1 + random.below(rule.delay_ns));
         verdict.part = verdict.part || (rule.flags & FERRY_SIM_SHORT) != 0;
         verdict.reset = verdict.reset || (rule.flags & FERRY_SIM_RESET) != 0;
         verdict.never = verdict.never || (rule.flags & FERRY_SIM_NEVER) != 0;

@@ -21,6 +21,11 @@ struct Verdict {
     bool never = false; // No answer comes.
 };
 
+// A part of so many bytes, where a fault says so.
+inline size_t shortened(const Verdict &verdict, size_t size, Random &random) noexcept {
+    return verdict.part && size > 1 ? 1 + static_cast<size_t>(random.below(size - 1)) : size;
+}
+
 // The usual number of the system's for a status; 0: it has none.
 int32_t usual_error(int32_t status) noexcept;
 inline Outcome failure(int32_t status) noexcept {

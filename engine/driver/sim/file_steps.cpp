@@ -71,26 +71,6 @@ Outcome SimDriver::write_now(SimFile &file, uint64_t offset, const void *data,
     return outcome;
 }
 
-// A part of a piece, where a fault says so.
-static size_t shortened(const Verdict &verdict, size_t size, Random &random) {
-    return verdict.part && size > 1 ? 1 + static_cast<size_t>(random.below(size - 1)) : size;
-}
-
-Outcome SimDriver::read_piece(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept {
-    Verdict verdict = meet(FERRY_SIM_READ, *file.machine, file.path());
-    if (verdict.fail.status != FERRY_OK)
-        return verdict.fail;
-    return read_now(file, offset, memory, shortened(verdict, size, random_));
-}
-
-Outcome SimDriver::write_piece(SimFile &file, uint64_t offset, const void *data,
-                               size_t size) noexcept {
-    Verdict verdict = meet(FERRY_SIM_WRITE, *file.machine, file.path());
-    if (verdict.fail.status != FERRY_OK)
-        return verdict.fail;
-    return write_now(file, offset, data, shortened(verdict, size, random_));
-}
-
 // ---- steps --------------------------------------------------------------------------------------
 
 // What meets the next step, and how long it takes.
@@ -218,20 +198,18 @@ bool SimDriver::other_step(FileJob &job) noexcept {
         job.outcome = failure(FERRY_E_IO);
     if (job.outcome.status != FERRY_OK)
         return false;
-    if (job.step == Step::sync) {
+    if (file == nullptr)
+        job.outcome = disk.stat(job.local, job.call.info);
+    else if (job.step == Step::sync)
         disk.sync(*file->node);
-    } else if (job.step == Step::truncate) {
+    else if (job.step == Step::truncate)
         job.outcome = (file->flags & FERRY_OPEN_WRITE) != 0
                           ? disk.truncate(*file->node, job.call.offset, now_ns())
                           : failure(FERRY_E_INVALID);
-    } else {
-        ferry_file_info &info = *job.call.info;
-        if (file != nullptr)
-            disk.stat(*file->node, &info);
-        else
-            job.outcome = disk.stat(job.local, &info);
-        info.device = job.machine->number + uint64_t{1};
-    }
+    else
+        disk.stat(*file->node, job.call.info);
+    if (job.step == Step::stat)
+        job.call.info->device = job.machine->number + uint64_t{1};
     return false;
 }
 

@@ -155,12 +155,12 @@ void SimDriver::cancel_accept(Socket &socket) noexcept {
 void SimDriver::end_accept(SimSocket &listener, const Outcome &outcome) noexcept {
     drop(listener.reading);
     drop(listener.canceling);
-    listener.judged = false;
+    listener.judged = listener.deaf = false;
     listener.accept.complete(outcome);
 }
 
 void SimDriver::accept(SimSocket &listener) noexcept {
-    if (!listener.accept.active || listener.deaf)
+    if (!listener.accept.active || (listener.deaf && !listener.dead()))
         return;
     if (listener.dead()) {
         end_accept(listener, failure(FERRY_E_NETWORK_DOWN));

@@ -11,7 +11,9 @@
 namespace ferry::driver::sim {
 
 // Far from where times would overflow when something is added to them.
-static constexpr uint64_t kEndOfTime = UINT64_MAX / 2;
+// Where the clock stops, and behind it, where what never happens waits.
+static constexpr uint64_t kLastNs = UINT64_MAX / 2;
+static constexpr uint64_t kEndOfTime = kLastNs + 1;
 
 SimDriver::SimDriver(const Environment &environment)
     : environment_(environment), random_(environment.options.seed), network_(environment.allocator),
@@ -36,7 +38,7 @@ void SimDriver::post_at(Event &event, uint64_t at_ns) noexcept {
 
 void SimDriver::advance(uint64_t duration_ns) noexcept {
     uint64_t to = add_saturating(now_ns(), duration_ns);
-    now_ns_.store(to < kEndOfTime ? to : kEndOfTime, std::memory_order_relaxed);
+    now_ns_.store(to < kLastNs ? to : kLastNs, std::memory_order_relaxed);
     trace_.line(now_ns(), "advance %" PRIu64 " ns", duration_ns);
 }
 

@@ -1,14 +1,15 @@
 #include "driver/sim/network.hpp"
 
+#include "base/saturating.hpp"
+
+#include <algorithm>
 #include <cstring>
 #include <new>
+#include <strings.h>
 
 namespace ferry::driver::sim {
 
 static constexpr uint64_t kLatencyNs = 50'000;
-// The first retransmission of a lost packet (RFC 6298 section 2 allows less than its second; Linux has this).
-static constexpr uint64_t kRetryNs = 200'000'000;
-static constexpr uint32_t kLossesMax = 16;
 
 bool same_host(const ferry_address &one, const ferry_address &other) noexcept {
     return one.family == other.family && std::memcmp(one.bytes, other.bytes, sizeof one.bytes) == 0;
@@ -23,6 +24,18 @@ bool is_loopback(const ferry_address &address) noexcept {
     static constexpr uint8_t kOne[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
     return address.family == FERRY_IPV4 ? address.bytes[0] == 127
                                         : std::memcmp(address.bytes, kOne, sizeof kOne) == 0;
+}
+
+// How a socket of IPv6 tells of an address of IPv4 (RFC 4291, 2.5.5.2).
+ferry_address as_ipv6(const ferry_address &address) noexcept {
+    if (address.family != FERRY_IPV4)
+        return address;
+    ferry_address mapped = {};
+    mapped.family = FERRY_IPV6;
+    mapped.port = address.port;
+    mapped.bytes[10] = mapped.bytes[11] = 0xff;
+    std::memcpy(mapped.bytes + 12, address.bytes, 4);
+    return mapped;
 }
 
 // ---- hosts --------------------------------------------------------------------------------------
@@ -164,14 +177,26 @@ void Network::partition(uint32_t one, uint32_t other, bool cut) noexcept {
     }
 }
 
-uint64_t Network::delay(uint32_t from, uint32_t to, Random &random) const noexcept {
+uint64_t Network::latency(uint32_t from, uint32_t to, Random &random) const noexcept {
     const ferry_sim_link &way = link(from, to);
-    uint64_t delay = way.latency_ns;
-    if (way.jitter_ns != 0)
-        delay += random.below(way.jitter_ns);
-    for (uint32_t lost = 0; lost < kLossesMax && way.loss_ppm != 0 && random.chance(way.loss_ppm);)
-        delay += kRetryNs << lost++;
-    return delay;
+    uint64_t jitter = way.jitter_ns != 0 ? random.below(way.jitter_ns) : 0;
+    return add_saturating(way.latency_ns, jitter);
+}
+
+bool Network::loses(uint32_t from, uint32_t to, Random &random) const noexcept {
+    uint32_t loss_ppm = link(from, to).loss_ppm;
+    return loss_ppm != 0 && random.chance(loss_ppm);
+}
+
+uint64_t Network::delay(uint32_t from, uint32_t to, Random &random, bool *lost) const noexcept {
+    uint64_t late = 0;
+    for (uint64_t again = kRetryNs; late < kGiveUpNs && loses(from, to, random);) {
+        late += again;
+        again = std::min(again * 2, kRetryMaxNs);
+    }
+    if (lost != nullptr)
+        *lost = late >= kGiveUpNs;
+    return add_saturating(latency(from, to, random), late);
 }
 
 // ---- names --------------------------------------------------------------------------------------
@@ -200,7 +225,7 @@ ferry_status Network::set_name(const char *text, const ferry_address *addresses,
 
 const Name *Network::name(const char *text) const noexcept {
     for (Name *at = names_; at != nullptr; at = at->next) {
-        if (std::strcmp(at->text(), text) == 0)
+        if (strcasecmp(at->text(), text) == 0) // RFC 4343
             return at;
     }
     return nullptr;

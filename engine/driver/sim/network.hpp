@@ -21,6 +21,7 @@ struct Job;
 bool same_host(const ferry_address &one, const ferry_address &other) noexcept;
 bool is_wildcard(const ferry_address &address) noexcept;
 bool is_loopback(const ferry_address &address) noexcept;
+ferry_address as_ipv6(const ferry_address &address) noexcept;
 
 struct Machine {
     Machine(const Allocator &allocator, uint32_t its_number)
@@ -83,8 +84,18 @@ class Network {
     bool silent(uint32_t from, uint32_t to) const noexcept {
         return link(from, to).cut != 0 || !machines_[to]->up;
     }
-    // How long the next packet takes.
-    uint64_t delay(uint32_t from, uint32_t to, Random &random) const noexcept;
+    // How long the next packet takes, and whether it is lost.
+    uint64_t latency(uint32_t from, uint32_t to, Random &random) const noexcept;
+    bool loses(uint32_t from, uint32_t to, Random &random) const noexcept;
+    // How long it takes until it has come through, being sent again; lost: each time, and given up then.
+    uint64_t delay(uint32_t from, uint32_t to, Random &random, bool *lost = nullptr) const noexcept;
+
+    // Packets that do not get through are sent again after 200 ms (RFC 6298 section 2 allows less than its
+    // second), twice that, ... up to two minutes, and given up after 924.6 s: what Linux does by default
+    // (tcp_retries2 = 15).
+    static constexpr uint64_t kRetryNs = 200'000'000;
+    static constexpr uint64_t kRetryMaxNs = 120'000'000'000;
+    static constexpr uint64_t kGiveUpNs = 924'600'000'000;
 
     ferry_status set_name(const char *name, const ferry_address *addresses, size_t count,
                           int32_t status, uint64_t delay_ns) noexcept;

@@ -9,16 +9,10 @@
 
 namespace ferry::driver::sim {
 
-static constexpr uint64_t kMs = 1'000'000;
 static constexpr uint64_t kSecond = 1'000'000'000;
 // A packet's bytes. With its head it fits the pool.
 static constexpr size_t kPacket = 1460;
 static_assert(sizeof(Segment) + kPacket <= 2048);
-// Packets that do not get through are sent again after 200 ms, twice that, ... up to two minutes, and
-// given up after 924.6 s: what Linux does by default (tcp_retries2 = 15).
-static constexpr uint64_t kRetryNs = 200 * kMs;
-static constexpr uint64_t kRetryMaxNs = 120 * kSecond;
-static constexpr uint64_t kGiveUpNs = 924'600 * kMs;
 
 // ---- connections --------------------------------------------------------------------------------
 
@@ -110,27 +104,35 @@ bool SimDriver::stuck(Pipe &pipe) noexcept {
     }
     if (pipe.stuck_ns == 0)
         pipe.stuck_ns = now_ns();
-    bool gone = !pipe.from->up || pipe.from->crashes != pipe.from_crashes;
-    if (gone || now_ns() - pipe.stuck_ns >= kGiveUpNs) {
-        free_segments(pipe);
-        pipe.ending = false;
-        if (pipe.source != nullptr && !gone)
-            break_stream(*pipe.source, FERRY_E_CONNECTION_TIMED_OUT);
+    if (pipe.sender_gone() || now_ns() - pipe.stuck_ns >= Network::kGiveUpNs) {
+        give_up(pipe);
         return true;
     }
-    uint64_t again = kRetryNs << std::min(pipe.tries++, 10u);
-    post(pipe.arrival, std::min(again, kRetryMaxNs));
+    uint64_t again = Network::kRetryNs << std::min(pipe.tries++, 10u);
+    post(pipe.arrival, std::min(again, Network::kRetryMaxNs));
     return true;
+}
+
+// Its source hears nothing of what it has sent.
+void SimDriver::give_up(Pipe &pipe) noexcept {
+    free_segments(pipe);
+    pipe.ending = false;
+    if (pipe.source != nullptr && !pipe.sender_gone())
+        break_stream(*pipe.source, FERRY_E_CONNECTION_TIMED_OUT);
 }
 
 void SimDriver::arrive(Pipe &pipe) noexcept {
     if (stuck(pipe))
         return;
-    bool nobody = pipe.sink == nullptr || pipe.sink->dead() || pipe.sink->broken;
+    bool nobody = pipe.nobody();
     size_t bytes = 0;
     while (Segment *first = pipe.flying.front()) {
         if (first->due_ns > now_ns())
             break;
+        if (first->lost) {
+            give_up(pipe);
+            break;
+        }
         pipe.flying.pop();
         pipe.flying_bytes -= first->size;
         bytes += first->size;
@@ -150,6 +152,8 @@ void SimDriver::arrive(Pipe &pipe) noexcept {
         pipe.ended = true;
     else
         expect(pipe);
+    if (pipe.source != nullptr)
+        ask_for_room(*pipe.source);
     if (!nobody)
         wake_reader(*pipe.sink);
     else if (bytes != 0 || (pipe.sink != nullptr && pipe.sink->dead()))
@@ -182,8 +186,8 @@ size_t SimDriver::fly(Pipe &pipe, const ConstSpan *spans, size_t count, size_t r
         pipe.clear_ns = std::max(pipe.clear_ns, now_ns());
         if (link.bytes_per_second != 0)
             pipe.clear_ns += size * kSecond / link.bytes_per_second;
-        uint64_t due = add_saturating(
-            pipe.clear_ns, delay_ns + network_.delay(pipe.from->number, pipe.to->number, random_));
+        uint64_t way = network_.delay(pipe.from->number, pipe.to->number, random_, &segment->lost);
+        uint64_t due = add_saturating(pipe.clear_ns, add_saturating(delay_ns, way));
         pipe.last_due_ns = std::max(pipe.last_due_ns, due);
         segment->due_ns = pipe.last_due_ns;
         pipe.flying.push(segment);
@@ -197,7 +201,8 @@ void SimDriver::send_end(SimSocket &stream) noexcept {
     Pipe &out = stream.out();
     stream.shut = true;
     out.ending = true;
-    uint64_t due = now_ns() + network_.delay(out.from->number, out.to->number, random_);
+    uint64_t due =
+        add_saturating(now_ns(), network_.delay(out.from->number, out.to->number, random_));
     out.last_due_ns = std::max(out.last_due_ns, due);
     expect(out);
 }
@@ -220,7 +225,9 @@ void SimDriver::reset_arrived(Pipe &pipe) noexcept {
 void SimDriver::break_stream(SimSocket &stream, int32_t status) noexcept {
     if (stream.broken)
         return;
-    stream.error = failure(status);
+    // To whom the peer's end has come already a reset says only that nothing can be sent, as with Linux.
+    if (status != FERRY_E_CONNECTION_RESET || !stream.in().ended)
+        stream.error = failure(status);
     stream.broken = true;
     Pipe &out = stream.out();
     free_segments(out);
@@ -239,6 +246,7 @@ void SimDriver::reset_both(SimSocket &stream) noexcept {
 
 // A host has crashed: nobody there waits any more.
 void SimDriver::end_all_of(SimSocket &socket) noexcept {
+    drop(socket.reading); // A fault may have put it off.
     wake_reader(socket);
     if (socket.is_listener) {
         while (SimSocket *unaccepted = socket.waiting) {

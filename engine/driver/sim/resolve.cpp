@@ -74,7 +74,7 @@ void SimDriver::start_resolve(Resolve &resolve) noexcept {
     if (verdict.never || delay == FERRY_FOREVER)
         return;
     job->outcome = verdict.fail;
-    post(*job, add_saturating(delay, kAnswerNs + verdict.delay_ns));
+    post(*job, add_saturating(delay, add_saturating(kAnswerNs, verdict.delay_ns)));
 }
 
 void SimDriver::answer(ResolveJob &job) noexcept {

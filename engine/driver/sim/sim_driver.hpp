@@ -27,6 +27,7 @@ struct SimSocket;
 struct ConnectJob;
 struct ResolveJob;
 struct TransferJob;
+struct DiskCall;
 struct FileJob;
 
 // Something under way for a primitive; in its job pointer. size: of the block it lies in.
@@ -41,6 +42,7 @@ struct Segment {
     uint64_t due_ns = 0;
     uint32_t size = 0;
     uint32_t taken = 0; // By the receiver.
+    bool lost = false;  // Each time it was sent: the sender gives up when it is due.
 
     char *data() noexcept { return reinterpret_cast<char *>(this + 1); }
 };
@@ -64,9 +66,15 @@ struct Pipe {
     uint64_t clear_ns = 0;    // When the way has taken in what was sent.
     uint64_t stuck_ns = 0;    // Since when nothing gets through; 0 = it does.
     uint32_t tries = 0;
-    bool room_lost = false; // The source was to hear of room, and could not.
-    bool ending = false;    // The end was sent,
-    bool ended = false;     // and has come.
+    uint64_t unheard_ns = 0; // Since when the source asks for room and hears nothing; 0 = it does.
+    bool ending = false;     // The end was sent,
+    bool ended = false;      // and has come.
+
+    // What a crashed host has sent is not sent again.
+    bool sender_gone() const noexcept { return !from->up || from->crashes != from_crashes; }
+    bool nobody() const noexcept; // Is there to take what arrives.
+    // Something comes, if nothing stops it.
+    bool coming() const noexcept { return !flying.empty() || (ending && !ended); }
 };
 
 struct Connection {
@@ -96,7 +104,7 @@ struct SimSocket final : Socket {
     Outcome error;        // To be told once.
     bool broken = false;  // Nothing can be sent any more.
     bool shut = false;    // It has sent its end.
-    bool deaf = false;    // A fault: it never receives anything again.
+    bool deaf = false;    // A fault: this receive or accept hears of nothing.
     bool judged = false;  // The fault that meets this receive or accept was asked for.
     bool blocked = false; // A send waits for room.
     bool send_canceled = false;
@@ -117,7 +125,14 @@ struct SimSocket final : Socket {
     Pipe &out() const noexcept { return connection->pipes[side]; }
     Pipe &in() const noexcept { return connection->pipes[1 - side]; }
     bool dead() const noexcept { return !machine->up || crashes != machine->crashes; }
+    bool waits_for_room() const noexcept {
+        return blocked || held_count != 0 || transfer_out != nullptr;
+    }
 };
+
+inline bool Pipe::nobody() const noexcept {
+    return sink == nullptr || sink->dead() || sink->broken;
+}
 
 class SimDriver final : public Driver {
   public:
@@ -217,6 +232,7 @@ class SimDriver final : public Driver {
     void look_for_peer(SimSocket &stream) noexcept;
     void arrive(Pipe &pipe) noexcept;
     void tell_room(Pipe &pipe) noexcept;
+    void ask_for_room(SimSocket &stream) noexcept;
     void reset_arrived(Pipe &pipe) noexcept;
     void step_connect(ConnectJob &job) noexcept;
     void answer(ResolveJob &job) noexcept;
@@ -254,6 +270,7 @@ class SimDriver final : public Driver {
     void free_segments(Pipe &pipe) noexcept;
     void expect(Pipe &pipe) noexcept;
     bool stuck(Pipe &pipe) noexcept;
+    void give_up(Pipe &pipe) noexcept;
     size_t fly(Pipe &pipe, const ConstSpan *spans, size_t count, size_t room,
                uint64_t delay_ns) noexcept;
     void send_end(SimSocket &stream) noexcept;
@@ -275,6 +292,9 @@ class SimDriver final : public Driver {
     void end_transfer(TransferJob &job, const Outcome &outcome) noexcept;
     bool read_in(TransferJob &job) noexcept;
     bool write_out(TransferJob &job) noexcept;
+    bool receive_for(TransferJob &job, size_t size, Outcome *outcome) noexcept;
+    bool begin_disk_call(TransferJob &job, DiskCall &disk_call, SimFile &file, uint32_t call,
+                         uint64_t wanted) noexcept;
 
     // file.cpp
     Machine *find_disk(const char *path, const char **local) noexcept;
@@ -294,8 +314,6 @@ class SimDriver final : public Driver {
     void withdraw(FileJob &job) noexcept;
     void drop_files() noexcept;
     // A piece at an offset, now: bytes, 0 = the end. What the disk's slowness adds is the caller's.
-    Outcome read_piece(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
-    Outcome write_piece(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
     Outcome read_now(SimFile &file, uint64_t offset, void *memory, size_t size) noexcept;
     Outcome write_now(SimFile &file, uint64_t offset, const void *data, size_t size) noexcept;
     // whole_file.cpp

@@ -10,8 +10,6 @@
 namespace ferry::driver::sim {
 
 static constexpr uint64_t kSecond = 1'000'000'000;
-// Who waits for room asks again.
-static constexpr uint64_t kAskNs = 200'000'000;
 static constexpr uint32_t kProbes = 10;
 
 // ---- faults on the way --------------------------------------------------------------------------
@@ -71,7 +69,7 @@ void SimDriver::cancel_receive(Socket &socket) noexcept {
 void SimDriver::end_receive(SimSocket &stream, const Outcome &outcome) noexcept {
     drop(stream.reading);
     drop(stream.canceling);
-    stream.judged = false;
+    stream.judged = stream.deaf = false;
     stream.receive.complete(outcome);
 }
 
@@ -86,7 +84,7 @@ void SimDriver::receive(SimSocket &stream) noexcept {
         return;
     }
     Receive &receive = stream.receive;
-    if (!receive.active || stream.deaf || !has_something(stream))
+    if (!receive.active || (stream.deaf && !stream.dead()) || !has_something(stream))
         return;
     if (stream.dead()) {
         end_receive(stream, failure(FERRY_E_NETWORK_DOWN));
@@ -151,10 +149,41 @@ size_t SimDriver::copy_out(SimSocket &stream, void *memory, size_t capacity) noe
 
 // ---- sending ------------------------------------------------------------------------------------
 
+// The source hears of room, or asks for it: probes of a window that is closed (RFC 9293, 3.8.6.1).
 void SimDriver::tell_room(Pipe &pipe) noexcept {
-    pipe.room_lost = network_.silent(pipe.to->number, pipe.from->number);
-    if (!pipe.room_lost || pipe.source->dead())
-        wake_writer(*pipe.source);
+    SimSocket &source = *pipe.source;
+    bool answers = !network_.silent(pipe.to->number, pipe.from->number);
+    bool heard = answers && !network_.silent(pipe.from->number, pipe.to->number);
+    if (heard)
+        pipe.unheard_ns = 0;
+    if (source.dead() || (answers && !pipe.nobody() && room_for(source) != 0)) {
+        wake_writer(source);
+    } else if (!source.waits_for_room()) {
+        return;
+    } else if (heard && pipe.nobody()) {
+        if (!pipe.coming()) // Otherwise what arrives will be answered.
+            break_stream(source, FERRY_E_CONNECTION_RESET);
+    } else if (!heard) {
+        if (pipe.unheard_ns == 0)
+            pipe.unheard_ns = now_ns();
+        if (now_ns() - pipe.unheard_ns >= Network::kGiveUpNs)
+            break_stream(source, FERRY_E_CONNECTION_TIMED_OUT);
+        else
+            post_at(pipe.room, pipe.unheard_ns + Network::kGiveUpNs);
+    }
+}
+
+// Somebody waits for room who may wait in vain: nothing that arrives is going to tell.
+void SimDriver::ask_for_room(SimSocket &stream) noexcept {
+    Pipe &out = stream.out();
+    if (!stream.waits_for_room() || out.coming())
+        return;
+    bool heard = !network_.silent(out.from->number, out.to->number) &&
+                 !network_.silent(out.to->number, out.from->number);
+    if (out.unheard_ns != 0)
+        drop(out.room); // It was put off until it is given up.
+    if ((!heard || out.nobody() || out.unheard_ns != 0) && !out.room.pending)
+        post(out.room, Network::kRetryNs);
 }
 
 void SimDriver::wake_writer(SimSocket &stream) noexcept {
@@ -214,6 +243,7 @@ bool SimDriver::send(Socket &socket, const ConstSpan *spans, size_t count,
     }
     *outcome = take(stream, spans, count);
     stream.blocked = outcome->status == FERRY_OK && outcome->result == 0;
+    ask_for_room(stream);
     return !stream.blocked;
 }
 
@@ -237,8 +267,10 @@ void SimDriver::finish_send(SimSocket &stream) noexcept {
     Outcome outcome;
     if (stream.held_count != 0 && !stream.send_canceled) {
         outcome = take(stream, stream.held, stream.held_count);
-        if (outcome.status == FERRY_OK && outcome.result == 0)
+        if (outcome.status == FERRY_OK && outcome.result == 0) {
+            ask_for_room(stream);
             return;
+        }
     }
     stream.held_count = 0;
     stream.blocked = false;
@@ -296,9 +328,7 @@ void SimDriver::network_changed() noexcept {
         if (at->is_listener)
             continue;
         watch_peer(*at);
-        Pipe &out = at->out();
-        if (out.room_lost && !out.room.pending)
-            post(out.room, kAskNs); // The sender has asked again.
+        ask_for_room(*at);
     }
 }
 
@@ -307,8 +337,10 @@ void SimDriver::look_for_peer(SimSocket &stream) noexcept {
     Pipe &out = stream.out();
     bool heard = !network_.silent(out.from->number, out.to->number) &&
                  !network_.silent(out.to->number, out.from->number);
-    bool there = out.sink != nullptr && !out.sink->dead() && !out.sink->broken;
-    if (heard && !there && !stream.in().ended) {
+    const Pipe &in = stream.in();
+    bool closing =
+        in.coming() && !in.sender_gone(); // The peer's system answers until that is done.
+    if (heard && out.nobody() && !closing && !in.ended) {
         break_stream(stream, FERRY_E_CONNECTION_RESET);
         return;
     }

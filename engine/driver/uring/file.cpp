@@ -192,10 +192,12 @@ void UringDriver::close(File &file) noexcept {
         return;
     }
     UvFile &closing = uv::own(file);
+    ++closing_;
     io_uring_prep_close(ring_.next(Tag::close, &closing), take_descriptor(closing));
 }
 
 void UringDriver::closed(UvFile &file, int result) noexcept {
+    --closing_;
     bool gone = result >= 0 || result == -EINTR;
     environment_.host.closed(file, gone ? Outcome{} : failure_of(result));
     uv::free_file(file);

@@ -47,6 +47,7 @@ class UringDriver final : public uv::UvDriver {
     ferry_status begin() noexcept override;
     void poll(uint64_t until_ns) noexcept override;
     bool more() const noexcept override;
+    bool closing() const noexcept override { return closing_ != 0; }
     uint64_t step_ns() const noexcept override;
     void flush() noexcept override;
     void wake() noexcept override;
@@ -126,6 +127,7 @@ class UringDriver final : public uv::UvDriver {
     Pieces pieces_;
     uint64_t doing_ = 0;
     int wake_fd_ = -1;
+    uint32_t closing_ = 0; // Files.
     bool wake_watched_ = false;
     bool loop_watched_ = false;
     bool loop_ready_ = false;
