@@ -344,13 +344,16 @@ static void short_reads_and_writes_come_whole(fixture *f) {
 static void a_slow_disk_takes_its_time(fixture *f) {
     static char bytes[50000];
     ferry_handle file = file_open(f, "/f", MAKE);
-    ferry_request write, store;
+    ferry_handle other = file_open(f, "/h", MAKE);
+    ferry_request write, store, copy;
     ferry_prepare_file_write(&write, file, bytes, sizeof bytes, 0);
+    ferry_prepare_handle_copy(&copy, file, other, sizeof bytes, 0, 0);
     ferry_prepare_file_store(&store, "/g", bytes, sizeof bytes, 0);
     assert_int_equal(time_of(f, &write), 0);
     slow(f, (ferry_sim_disk){.latency_ns = 10 * MS});
     assert_int_equal(time_of(f, &write), 10 * MS);
     assert_int_equal(time_of(f, &store), 50 * MS); /* Open, write, sync, rename, sync. */
+    assert_int_equal(time_of(f, &copy), 20 * MS);  /* Read, write. */
     slow(f, (ferry_sim_disk){.bytes_per_second = 100000});
     assert_int_equal(time_of(f, &write), 500 * MS);
     slow(f, (ferry_sim_disk){.latency_ns = 10 * MS, .jitter_ns = 5 * MS});

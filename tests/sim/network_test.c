@@ -299,6 +299,99 @@ static void keep_alive_finds_a_dead_peer(fixture *f) {
     assert_true(sim_now(f) - begin >= 60 * SECOND && sim_now(f) - begin <= 200 * SECOND);
 }
 
+/* Nothing arrives any more, and so nobody would tell that there is room. */
+static void who_waits_for_room_hears_of_a_dead_receiver(fixture *f) {
+    for (int comes_back = 0; comes_back < 2; comes_back++) {
+        ferry_handle near, far;
+        sim_connect(f, &near, &far);
+        size_t size = 1000000;
+        char *data = fixture_memory(f, size);
+        memset(data, 'x', size);
+        ferry_request request;
+        ferry_prepare_stream_send(&request, near, data, size);
+        ferry_op send = fixture_submit(f, &request);
+        sim_linger(f, HOUR);
+        assert_false(fixture_has(f, send));
+        uint64_t begin = sim_now(f);
+        assert_status(ferry_sim_crash(f->engine, SIM_TWO), FERRY_OK);
+        if (comes_back == 0) {
+            assert_status(sim_final(f, send).status, FERRY_E_CONNECTION_TIMED_OUT);
+            assert_true(sim_now(f) - begin >= 900 * SECOND && sim_now(f) - begin < 1000 * SECOND);
+        }
+        assert_status(ferry_sim_restart(f->engine, SIM_TWO), FERRY_OK);
+        if (comes_back == 1) {
+            assert_status(sim_final(f, send).status, FERRY_E_CONNECTION_RESET);
+            assert_true(sim_now(f) - begin < 10 * SECOND);
+        }
+        close_all(f, near, far);
+    }
+}
+
+static void a_way_that_loses_everything_ends_the_connection(fixture *f) {
+    ferry_handle near, far;
+    sim_connect(f, &near, &far);
+    char memory[4];
+    ferry_request request;
+    sim_links(f, (ferry_sim_link){.latency_ns = MS, .loss_ppm = 1000000});
+    uint64_t begin = sim_now(f);
+    ferry_address peer = sim_address(SIM_TWO, 1);
+    assert_status(connect_to(f, &peer).status, FERRY_E_CONNECTION_TIMED_OUT);
+    assert_true(sim_now(f) - begin >= 127 * SECOND && sim_now(f) - begin < 200 * SECOND);
+    begin = sim_now(f);
+    ferry_prepare_stream_send(&request, near, "abcd", 4);
+    assert_status(sim_do(f, &request).status, FERRY_OK);
+    ferry_prepare_stream_receive(&request, near, memory, 4);
+    assert_status(sim_do(f, &request).status, FERRY_E_CONNECTION_TIMED_OUT);
+    assert_true(sim_now(f) - begin >= 900 * SECOND && sim_now(f) - begin < 1100 * SECOND);
+}
+
+/* The system of who has closed answers until all is delivered. */
+static void keep_alive_lets_the_last_bytes_come(fixture *f) {
+    ferry_handle near, far;
+    sim_links(f, (ferry_sim_link){.latency_ns = MS, .bytes_per_second = 10000});
+    sim_connect(f, &near, &far);
+    size_t size = 60000;
+    char *data = fixture_memory(f, size);
+    memset(data, 'x', size);
+    ferry_request request;
+    ferry_prepare_socket_set(&request, near, FERRY_SOCKET_KEEP_ALIVE, 1);
+    assert_status(sim_do(f, &request).status, FERRY_OK);
+    ferry_prepare_stream_send(&request, far, data, size);
+    assert_status(sim_do(f, &request).status, FERRY_OK);
+    fixture_close_handle(f, far);
+    ferry_prepare_stream_receive_exactly(&request, near, data, size);
+    assert_status(sim_do(f, &request).status, FERRY_OK);
+    ferry_prepare_stream_receive(&request, near, data, size);
+    ferry_completion last = sim_do(f, &request);
+    assert_status_either(last.status, FERRY_OK, FERRY_E_END);
+    assert_int_equal(last.result, 0);
+}
+
+static void a_wildcard_is_this_host(fixture *f) {
+    ferry_address peer = {.family = FERRY_IPV4};
+    ferry_request request;
+    ferry_prepare_tcp_listen(&request, &peer, 0);
+    ferry_completion listening = sim_do(f, &request);
+    assert_status(listening.status, FERRY_OK);
+    peer.port = (uint16_t)listening.result;
+    ferry_prepare_tcp_connect(&request, &peer);
+    assert_status(sim_do(f, &request).status, FERRY_OK);
+}
+
+/* What is due after the last nanosecond never comes, and nobody waits for it. */
+static void at_the_end_of_time_nothing_turns(fixture *f) {
+    ferry_handle near, far;
+    sim_connect(f, &near, &far);
+    ferry_request request;
+    assert_status(ferry_sim_partition(f->engine, SIM_ONE, SIM_TWO, true), FERRY_OK);
+    assert_status(ferry_sim_advance(f->engine, UINT64_MAX), FERRY_OK);
+    assert_int_equal(sim_now(f), UINT64_MAX / 2);
+    ferry_prepare_stream_send(&request, near, "abcd", 4);
+    fixture_submit(f, &request);
+    assert_status(ferry_engine_run(f->engine, FERRY_FOREVER, 0, NULL), FERRY_OK);
+    assert_int_equal(sim_now(f), UINT64_MAX / 2);
+}
+
 /* --- Faults -------------------------------------------------------------------------------- */
 
 static void faults_strike_as_ordered(fixture *f) {
@@ -482,6 +575,10 @@ static void options_that_make_no_world(void **state) {
     do(a_slow_reader_holds_the_sender) do(a_link_has_latency_and_bandwidth)                        \
     do(what_is_lost_comes_later_in_order) do(a_partition_heals)                                    \
     do(a_partition_that_lasts_times_out) do(a_crashed_host_is_silent_and_then_resets)              \
+    do(who_waits_for_room_hears_of_a_dead_receiver)\
+ do(a_way_that_loses_everything_ends_the_connection)\
+ do(keep_alive_lets_the_last_bytes_come) do(a_wildcard_is_this_host)\
+ do(at_the_end_of_time_nothing_turns) \
     do(keep_alive_finds_a_dead_peer) do(faults_strike_as_ordered)                                  \
     do(a_connect_can_fail_in_each_way) do(names_resolve)                                           \
     do(a_name_that_is_wrong_leads_to_a_second_address) do(wrong_calls_are_refused)

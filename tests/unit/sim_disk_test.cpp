@@ -391,6 +391,26 @@ void an_unsynced_size_is_the_old_or_the_new_one(void **) {
     assert_true(shrunk == (std::set<size_t>{100, 9000}));
 }
 
+// Pages that hold nothing any more, in what is durable or in what is not.
+void what_was_cut_off_before_a_sync_and_after_it(void **) {
+    for (uint64_t seed = 0; seed < 50; ++seed) {
+        World world;
+        Disk &disk = world.disk;
+        Chance chance(seed);
+        put(disk, "/f", "");
+        Disk::Node *node = open(disk, "/f", kWrite);
+        write(disk, *node, 512, std::string(512, 'x'));
+        assert_int_equal(disk.truncate(*node, 100, kNow).status, FERRY_OK);
+        disk.sync(*node);
+        assert_int_equal(disk.truncate(*node, 0, kNow).status, FERRY_OK);
+        disk.crash(chance);
+        std::string left = read(disk, *node);
+        assert_true(left.empty() || left == std::string(100, '\0'));
+        assert_int_equal(disk.bytes_used(), 0);
+        disk.close(*node);
+    }
+}
+
 void what_is_synced_stays(void **) {
     unit::Random random = unit::random();
     for (uint64_t round = 0; round < unit::rounds(300); ++round) {
@@ -586,6 +606,7 @@ int main(int argc, char **argv) {
         UNIT_TEST(refused_memory_leaves_everything_sound),
         UNIT_TEST(unsynced_sectors_are_kept_lost_or_torn),
         UNIT_TEST(an_unsynced_size_is_the_old_or_the_new_one),
+        UNIT_TEST(what_was_cut_off_before_a_sync_and_after_it),
         UNIT_TEST(what_is_synced_stays),
         UNIT_TEST(a_crash_keeps_the_first_changes_of_names),
         UNIT_TEST(a_synced_folder_keeps_its_names),

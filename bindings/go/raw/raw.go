@@ -227,7 +227,8 @@ const (
 	QueueHeld = 1
 	// SimLocalhost: As a host: the first one, "localhost".
 	SimLocalhost = 0
-	// SimEvery: As a host: each of them.
+	// SimEvery: As a host: each that there is. (A link from every host to every host also holds for
+	// those to come.)
 	SimEvery = 4294967295
 	// SimNameMax: A host's name: most bytes, without its NUL.
 	SimNameMax = 63
@@ -235,7 +236,7 @@ const (
 	SimAddressesMax = 16
 	// SimHostsMax: Hosts that a world may have, "localhost" included.
 	SimHostsMax = 256
-	// SimListen: Opening a listener.
+	// SimListen: Opening a listener; it takes no time.
 	SimListen = 1
 	// SimAccept: Accepting a connection.
 	SimAccept = 2
@@ -245,7 +246,7 @@ const (
 	SimReceive = 8
 	// SimSend: Sending, each piece.
 	SimSend = 16
-	// SimResolve: Looking up a name.
+	// SimResolve: Looking up a name, on localhost.
 	SimResolve = 32
 	// SimOpen: Opening a file.
 	SimOpen = 64
@@ -261,7 +262,7 @@ const (
 	SimTruncate = 2048
 	// SimRename: Renaming, by a store.
 	SimRename = 4096
-	// SimClose: Closing a file.
+	// SimClose: Closing a file. What a crash has cut off closes all the same.
 	SimClose = 8192
 	// SimShort: Read, write, receive, send: by chance only a part at once. What Ferry promises whole
 	// still comes whole.

@@ -35,7 +35,7 @@ extern "C" {
 
 /** As a host: the first one, "localhost". */
 #define FERRY_SIM_LOCALHOST 0u
-/** As a host: each of them. */
+/** As a host: each that there is. (A link from every host to every host also holds for those to come.) */
 #define FERRY_SIM_EVERY UINT32_MAX
 
 /** A host's name: most bytes, without its NUL. */
@@ -95,7 +95,7 @@ typedef struct ferry_sim_link {
     uint64_t jitter_ns;        /**< And up to so much more, by chance. A stream keeps its order. */
     uint64_t bytes_per_second; /**< Of each stream; 0 = no limit. */
     uint32_t loss_ppm; /**< Packets lost, of a million. A stream's come 200 ms later, or twice that
-                                     if lost again, and so on. */
+                                     more if lost again, and so on for 15 minutes at most. */
     uint32_t reserved; /**< 0. */
 } ferry_sim_link;
 
@@ -192,8 +192,8 @@ FERRY_API ferry_status ferry_sim_set_disk(ferry_engine *engine, uint32_t host,
                                           const ferry_sim_disk *disk);
 
 /**
- * Put a file onto a disk, synced, with the folders on its way; one that is there is replaced. No
- * fault meets it.
+ * Put a file onto a disk, synced, with the folders on its way and all that these folders name; one
+ * that is there is replaced. No fault meets it.
  * @param[in] engine  A simulated engine.
  * @param[in] path    "/a/b" or "//host/a/b". Ending in '/': a folder, and size must be 0. @borrowed
  * @param[in] data    Its bytes; NULL only with size 0. @borrowed
@@ -238,12 +238,12 @@ FERRY_API ferry_status ferry_sim_remove_file(ferry_engine *engine, const char *p
 /** What a fault may meet: bits of @ref ferry_sim_fault.calls. Whole loads and stores are made of calls on
     files: open, read, write, sync, rename. */
 enum {
-    FERRY_SIM_LISTEN = 1u << 0,    /**< Opening a listener. */
+    FERRY_SIM_LISTEN = 1u << 0,    /**< Opening a listener; it takes no time. */
     FERRY_SIM_ACCEPT = 1u << 1,    /**< Accepting a connection. */
     FERRY_SIM_CONNECT = 1u << 2,   /**< Connecting. */
     FERRY_SIM_RECEIVE = 1u << 3,   /**< Receiving, each time something has come. */
     FERRY_SIM_SEND = 1u << 4,      /**< Sending, each piece. */
-    FERRY_SIM_RESOLVE = 1u << 5,   /**< Looking up a name. */
+    FERRY_SIM_RESOLVE = 1u << 5,   /**< Looking up a name, on localhost. */
     FERRY_SIM_OPEN = 1u << 6,      /**< Opening a file. */
     FERRY_SIM_READ = 1u << 7,      /**< Reading, each piece. */
     FERRY_SIM_WRITE = 1u << 8,     /**< Writing, each piece. */
@@ -251,7 +251,7 @@ enum {
     FERRY_SIM_STAT = 1u << 10,     /**< Asking about a file or a path. */
     FERRY_SIM_TRUNCATE = 1u << 11, /**< Setting a file's size. */
     FERRY_SIM_RENAME = 1u << 12,   /**< Renaming, by a store. */
-    FERRY_SIM_CLOSE = 1u << 13     /**< Closing a file. */
+    FERRY_SIM_CLOSE = 1u << 13 /**< Closing a file. What a crash has cut off closes all the same. */
 };
 
 /** What it does beside failing and delaying: bits of @ref ferry_sim_fault.flags. */
@@ -292,8 +292,8 @@ typedef struct ferry_sim_fault {
 FERRY_API ferry_status ferry_sim_add_fault(ferry_engine *engine, const ferry_sim_fault *fault);
 
 /**
- * Order trouble of every kind: short reads and writes, delays, resets, refused memory, descriptors and
- * space, failing disks and names, each by chance.
+ * Order trouble of every kind: short reads and writes, delays, resets, answers that never come, refused
+ * memory, descriptors and space, failing disks and names, each by chance.
  * @param[in] engine      A simulated engine.
  * @param[in] chance_ppm  How often each kind strikes, of a million calls; at most a million.
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD,
@@ -314,7 +314,8 @@ FERRY_API ferry_status ferry_sim_clear_faults(ferry_engine *engine);
 
 /**
  * Keep what happens as lines of text, the newest so many bytes; what is kept already is dropped.
- * A line: the time, what happened, to whom. Operations are named by number, not by id.
+ * A line: the time, what happened, to whom. Operations are named by number, not by id, and by their
+ * tags: a host that wants the same trace each time has tags that are the same.
  * @param[in] engine     A simulated engine.
  * @param[in] bytes_max  How much to keep; 0 = nothing, as at first. At most 1 GiB.
  * @returns FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD,

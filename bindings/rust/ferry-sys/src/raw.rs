@@ -372,7 +372,7 @@ pub const FERRY_QUEUE_INLINE: u32 = 2;
 pub const FERRY_QUEUE_HELD: u32 = 1;
 /// As a host: the first one, "localhost".
 pub const FERRY_SIM_LOCALHOST: u32 = 0;
-/// As a host: each of them.
+/// As a host: each that there is. (A link from every host to every host also holds for those to come.)
 pub const FERRY_SIM_EVERY: u32 = 4294967295;
 /// A host's name: most bytes, without its NUL.
 pub const FERRY_SIM_NAME_MAX: u32 = 63;
@@ -380,7 +380,7 @@ pub const FERRY_SIM_NAME_MAX: u32 = 63;
 pub const FERRY_SIM_ADDRESSES_MAX: u32 = 16;
 /// Hosts that a world may have, "localhost" included.
 pub const FERRY_SIM_HOSTS_MAX: u32 = 256;
-/// Opening a listener.
+/// Opening a listener; it takes no time.
 pub const FERRY_SIM_LISTEN: u32 = 1;
 /// Accepting a connection.
 pub const FERRY_SIM_ACCEPT: u32 = 2;
@@ -390,7 +390,7 @@ pub const FERRY_SIM_CONNECT: u32 = 4;
 pub const FERRY_SIM_RECEIVE: u32 = 8;
 /// Sending, each piece.
 pub const FERRY_SIM_SEND: u32 = 16;
-/// Looking up a name.
+/// Looking up a name, on localhost.
 pub const FERRY_SIM_RESOLVE: u32 = 32;
 /// Opening a file.
 pub const FERRY_SIM_OPEN: u32 = 64;
@@ -406,7 +406,7 @@ pub const FERRY_SIM_STAT: u32 = 1024;
 pub const FERRY_SIM_TRUNCATE: u32 = 2048;
 /// Renaming, by a store.
 pub const FERRY_SIM_RENAME: u32 = 4096;
-/// Closing a file.
+/// Closing a file. What a crash has cut off closes all the same.
 pub const FERRY_SIM_CLOSE: u32 = 8192;
 /// Read, write, receive, send: by chance only a part at once. What Ferry promises whole still comes whole.
 pub const FERRY_SIM_SHORT: u32 = 1;
@@ -1103,7 +1103,7 @@ pub struct ferry_sim_link {
     pub jitter_ns: u64,
     /// Of each stream; 0 = no limit.
     pub bytes_per_second: u64,
-    /// Packets lost, of a million. A stream's come 200 ms later, or twice that if lost again, and so on.
+    /// Packets lost, of a million. A stream's come 200 ms later, or twice that more if lost again, and so on for 15 minutes at most.
     pub loss_ppm: u32,
     /// 0.
     pub reserved: u32,
@@ -1746,7 +1746,7 @@ extern "C" {
         host: u32,
         disk: *const ferry_sim_disk,
     ) -> ferry_status;
-    /// Put a file onto a disk, synced, with the folders on its way; one that is there is replaced. No fault meets it.
+    /// Put a file onto a disk, synced, with the folders on its way and all that these folders name; one that is there is replaced. No fault meets it.
     ///
     /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NOT_FOUND (the host), FERRY_E_NOT_DIRECTORY, FERRY_E_IS_DIRECTORY, FERRY_E_NAME_TOO_LONG, FERRY_E_NO_SPACE, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
     ///
@@ -1784,7 +1784,7 @@ extern "C" {
         engine: *mut ferry_engine,
         fault: *const ferry_sim_fault,
     ) -> ferry_status;
-    /// Order trouble of every kind: short reads and writes, delays, resets, refused memory, descriptors and space, failing disks and names, each by chance.
+    /// Order trouble of every kind: short reads and writes, delays, resets, answers that never come, refused memory, descriptors and space, failing disks and names, each by chance.
     ///
     /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
     ///
@@ -1796,7 +1796,7 @@ extern "C" {
     ///
     /// Threads: engine
     pub fn ferry_sim_clear_faults(engine: *mut ferry_engine) -> ferry_status;
-    /// Keep what happens as lines of text, the newest so many bytes; what is kept already is dropped. A line: the time, what happened, to whom. Operations are named by number, not by id.
+    /// Keep what happens as lines of text, the newest so many bytes; what is kept already is dropped. A line: the time, what happened, to whom. Operations are named by number, not by id, and by their tags: a host that wants the same trace each time has tags that are the same.
     ///
     /// Returns: FERRY_OK, FERRY_E_INVALID, FERRY_E_NO_MEMORY, FERRY_E_UNSUPPORTED, FERRY_E_WRONG_THREAD, FERRY_E_FORKED.
     ///
