@@ -513,6 +513,25 @@ static void one_that_no_worker_began_is_taken_back(void **state) {
     fixture_shutdown(f); /* It counts the jobs that were handed to workers. */
 }
 
+static void who_may_not_read_or_write_is_told(void **state) {
+    fixture *f = fixture_open(state);
+    int peer;
+    char *path = fixture_file(f, "file", BIG);
+    ferry_handle stream = fixture_stream(f, &peer);
+    ferry_handle readable = adopt_file(f, open(path, O_RDONLY | O_CLOEXEC));
+    ferry_handle writable = adopt_file(f, open(path, O_WRONLY | O_CLOEXEC));
+    const ferry_handle pairs[][2] = {{writable, stream}, {writable, readable}, {stream, readable}};
+    REQUIRE(send(peer, "abc", 3, 0) == 3);
+    for (size_t i = 0; i < 3; i++) {
+        ferry_request request;
+        ferry_prepare_handle_copy(&request, pairs[i][0], pairs[i][1], 3, 0, 0);
+        ferry_completion done = fixture_do(f, &request);
+        assert_status(done.status, FERRY_E_ACCESS);
+        assert_int_equal(done.os_error, EBADF);
+        assert_int_equal(done.result, 0);
+    }
+}
+
 static void bad_requests_are_refused(void **state) {
     fixture *f = fixture_open(state);
     int peer;
@@ -564,6 +583,7 @@ int main(void) {
         ON_EACH_SHARDS(a_stuck_pair_tells_its_bytes),
         ON_EACH_SHARDS(a_reset_fails_it),
         ON_EACH_SHARDS(one_that_no_worker_began_is_taken_back),
+        ON_HOST(who_may_not_read_or_write_is_told),
         ON_EACH_SHARDS(bad_requests_are_refused),
     };
     return RUN_SUITE(tests);

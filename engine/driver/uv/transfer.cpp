@@ -9,6 +9,7 @@
 // buffer. What is neither a socket nor of a fixed size (a pipe, a terminal) is polled before each call:
 // adopted descriptors may be blocking, and a worker that hangs in one could not be stopped.
 #include "driver/os.hpp"
+#include "driver/uv/file_calls.hpp"
 #include "driver/uv/status.hpp"
 #include "driver/uv/uv_driver.hpp"
 
@@ -79,7 +80,7 @@ static Need fail(TransferJob &job, int error) {
         return Need::more;
     if (error == EAGAIN)
         return job.to_stream != nullptr ? Need::room : Need::more;
-    job.outcome = outcome_of(error);
+    job.outcome = file_failure(error, 0);
     return Need::nothing;
 }
 
