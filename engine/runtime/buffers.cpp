@@ -23,8 +23,7 @@ Buffers::~Buffers() {
     }
     for (uint32_t i = 0; i < slots_made_; ++i) {
         Slot &slot = slots_[i];
-        bool lent = (slot.word.load(std::memory_order_relaxed) & 1) != 0;
-        if (lent && slot.size != 0) {
+        if (slot.size != 0 && slot.owner != nullptr) { // Lent, or reserved in a fork's child.
             blocks_.free(slot.owner, slot.size);
             loads_.give(slot.size);
         }

@@ -215,6 +215,7 @@ inline ferry_status Buffers::release(Id id) noexcept {
         if (slot.size != 0) {
             blocks_.free(slot.owner, slot.size);
             loads_.give(slot.size);
+            slot.owner = nullptr;
         }
         return FERRY_OK;
     }
