@@ -503,8 +503,10 @@ static void killed_at_any_moment_it_is_whole(void **state) {
     uint64_t version = 1;
     unsigned seed = 1;
     size_t advanced = 0;
-    /* However slow the disk is, some must have got as far as to store. */
+    /* However slow the disk is, some must have got as far as to store: they live longer, then. */
+    uint64_t longest = sanitized() ? 200 * MS : 100 * MS;
     for (int i = 0; i < KILLS || advanced < KILLS / 4; i++) {
+        watchdog_restart();
         fflush(NULL);
         pid_t child = fork();
         REQUIRE(child >= 0);
@@ -514,12 +516,13 @@ static void killed_at_any_moment_it_is_whole(void **state) {
         }
         /* From before its engine is there to well into its stores. */
         seed = seed * 1103515245u + 12345u;
-        sleep_ns((seed >> 8) % (sanitized() ? 200 * MS : 100 * MS));
+        sleep_ns((uint64_t)(seed >> 8) * 256 % longest);
         REQUIRE(kill(child, SIGKILL) == 0);
         assert_int_equal(child_status(child), 128 + SIGKILL);
         uint64_t found = version_at(path);
         assert_true(found >= version);
         advanced += found > version;
+        longest += found == version && longest < 10 * SECOND ? longest / 16 : 0;
         version = found;
     }
     sweep(folder);
