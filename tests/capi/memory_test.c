@@ -470,6 +470,10 @@ static void steady_rounds(uint32_t shards) {
 }
 
 static void a_steady_engine_asks_for_nothing(void **state) {
+#ifdef __SANITIZE_ADDRESS__
+    printf("skipped: freed blocks are not kept here, so that a use after the free is seen\n");
+    skip();
+#endif
     (void)state;
     steady_rounds(0);
     steady_rounds(1);
