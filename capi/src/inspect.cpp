@@ -21,7 +21,11 @@ ferry_status ferry_engine_dump(ferry_engine *engine, uint64_t timeout_ns, char *
     engine->engine.dump(timeout_ns, dump);
     *size_out = dump.size();
     dump.add("", 1);
-    return dump.fits() ? FERRY_OK : FERRY_E_LIMIT;
+    if (dump.fits())
+        return FERRY_OK;
+    if (capacity != 0)
+        text[capacity - 1] = 0;
+    return FERRY_E_LIMIT;
 }
 
 ferry_status ferry_engine_get_metrics(ferry_engine *engine, ferry_metrics *metrics) {

@@ -18,7 +18,7 @@ constexpr uint64_t kAttemptDelayNs = 250'000'000; // RFC 8305 section 8.
 // One child for each address, in the order in which they are tried.
 class Attempts {
   public:
-    explicit Attempts(Shard &shard) : shard_(shard) {}
+    explicit Attempts(Op *op) : op_(op), shard_(op->shard()) {}
     ~Attempts() {
         if (first_ != nullptr)
             shard_.blocks().free(first_, size());
@@ -33,6 +33,7 @@ class Attempts {
   private:
     size_t size() const noexcept { return count_ * (sizeof(Child) + sizeof(ferry_completion)); }
 
+    const Op *op_;
     Shard &shard_;
     Child *first_ = nullptr; // The completions lie behind.
     uint32_t count_ = 0;
@@ -49,7 +50,7 @@ bool Attempts::prepare(const ferry_address *addresses, size_t count) noexcept {
     for (uint32_t i = 0; i < count_; ++i) {
         auto *child = ::new (static_cast<void *>(&first_[i])) Child();
         child->child = true;
-        child->number = i + 1;
+        child->number = own_child_number(*op_, i);
         child->request.opcode = FERRY_OP_TCP_CONNECT;
         child->request.params.connect.address = order[i];
         child->completion = &completions[i];
@@ -75,7 +76,7 @@ Operation tcp_connect_name(Op *op) {
     if (resolve.outcome.status != FERRY_OK)
         co_return failure(op, resolve.outcome);
     Shard &shard = op->shard();
-    Attempts attempts(shard);
+    Attempts attempts(op);
     auto bytes = static_cast<size_t>(resolve.outcome.result);
     bool prepared = attempts.prepare(static_cast<const ferry_address *>(resolve.data),
                                      bytes / sizeof(ferry_address));

@@ -73,7 +73,7 @@ Spread::Spread(Op *op, driver::Socket &listener, Travellers &travellers)
     for (uint32_t i = 0; i <= kTravellers; ++i) {
         Child &child = travellers.children[i];
         child.child = true;
-        child.number = i + 1;
+        child.number = own_child_number(*op, i);
         child.parent = op;
         child.completion = &travellers.completions[i];
         child.request.opcode = i == 0 ? FERRY_OP_TCP_ACCEPT : FERRY_OP_DESCRIPTOR_ADOPT;

@@ -1,13 +1,13 @@
 // What is in flight, as JSON. A shard's memory is its thread's: each shard tells of itself, when it is asked,
 // at the end of a turn. Nothing of it costs those whom nobody asks, but for a stamp in each operation.
-#include "runtime/dump.hpp"
-
 #include "base/saturating.hpp"
+#include "base/text.hpp"
 #include "runtime/engine.hpp"
 #include "runtime/shard.hpp"
 
 #include <ferry/opcode.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 
@@ -68,6 +68,14 @@ void add_request(Text &text, uint16_t opcode, uint64_t target, uint64_t tag) {
     name(text, "tag").add("\"").number(tag).add("\"");
 }
 
+// Negative when it lies behind. FERRY_FOREVER is farther than a signed number reaches.
+int64_t distance(uint64_t from_ns, uint64_t to_ns) {
+    auto clamped = [](uint64_t ns) {
+        return static_cast<int64_t>(std::min(ns, uint64_t{INT64_MAX}));
+    };
+    return to_ns >= from_ns ? clamped(to_ns - from_ns) : -clamped(from_ns - to_ns);
+}
+
 const char *kind_of(uint64_t handle) {
     switch (Id{handle}.kind()) {
     case Kind::listener:
@@ -105,7 +113,7 @@ void Shard::dump_life(Text &text, const Op &op) noexcept {
     if (op.deadline_ns == 0)
         text.add("null");
     else
-        text.number(static_cast<int64_t>(op.deadline_ns - now_ns()));
+        text.number(distance(now_ns(), op.deadline_ns));
     dump_children(text, op);
 }
 
@@ -229,88 +237,95 @@ void Shard::dump(Text &text) noexcept {
     text.add("}");
 }
 
-// ---- asking a shard -----------------------------------------------------------------------------
+// ---- asking the shards --------------------------------------------------------------------------
 
-void Shard::ask(DumpRequest &request) noexcept {
-    request.next = dump_requests_;
-    dump_requests_ = &request;
-    dump_asked_.store(true, std::memory_order_relaxed);
+static_assert(kShardsMax <= 64, "DumpRequest has a bit for each");
+
+// One call's wish to see inside. On the stack of who asks, linked into the engine's list; all under the inspect
+// lock. A shard writes under that lock, too, so who gives up waiting never leaves while its text is written.
+struct DumpRequest {
+    DumpRequest(Members &to, uint32_t count) : shards(to), left(~uint64_t{0} >> (64 - count)) {}
+
+    bool waits_for(const Shard &shard) const noexcept { return (left >> shard.index() & 1) != 0; }
+    void tell(Shard &shard) noexcept {
+        left &= ~(uint64_t{1} << shard.index());
+        shard.dump(shards.next());
+    }
+
+    Members &shards;
+    uint64_t left; // Shards that have not told of themselves, a bit each.
+    DumpRequest *next = nullptr;
+};
+
+void Shard::answer_dumps() noexcept {
+    dump_due_ = false;
+    dump_asked_.store(false, std::memory_order_relaxed);
+    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
+    engine_.answer_locked(*this);
 }
 
-void Shard::ask_no_more(DumpRequest &request) noexcept {
+// No thread of its own or of the host's comes to it any more.
+void Shard::end() noexcept {
+    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
+    over_ = true;
+    engine_.answer_locked(*this);
+}
+
+void Engine::answer_locked(Shard &shard) noexcept {
+    bool told = false;
+    for (DumpRequest *request = dump_requests_; request != nullptr; request = request->next) {
+        if (!request->waits_for(shard))
+            continue;
+        request->tell(shard);
+        told = true;
+    }
+    if (told)
+        dump_moved_->notify_all();
+}
+
+// Whom no thread runs now, this one may tell of, as if it did: claim_shard() waits until it has.
+void Engine::tell_idle_locked(DumpRequest &request) noexcept {
+    Shard &shard = *shards_[0];
+    if (!host_driven() || !request.waits_for(shard) || shard.thread() != 0 ||
+        !shard.bind_once(os::thread_self()))
+        return;
+    request.tell(shard);
+    shard.unbind();
+}
+
+// Each shard tells of itself when it comes to it. Here: this thread's own, and those that nobody runs.
+void Engine::gather(DumpRequest &request, uint64_t until_ns) noexcept {
+    Shard *here = shard_here();
+    std::unique_lock<std::mutex> lock(inspect_lock_);
+    request.next = dump_requests_;
+    dump_requests_ = &request;
+    tell_idle_locked(request);
+    for (uint32_t i = 0; i < shard_count_; ++i) {
+        Shard &shard = *shards_[i];
+        if (!request.waits_for(shard))
+            continue;
+        if (&shard == here || shard.over())
+            request.tell(shard);
+        else
+            shard.ask_for_dump();
+    }
+    dump_moved_->notify_all(); // Those whom it asks may be waiting below themselves.
+    for (;;) {
+        if (here != nullptr)
+            answer_locked(*here); // Or two whose callbacks ask would wait for each other.
+        tell_idle_locked(request);
+        uint64_t now = os::now_ns();
+        if (request.left == 0 || now >= until_ns)
+            break;
+        // In pieces: chrono overflows on far ends, and who stops running a shard says so to nobody.
+        uint64_t piece = host_driven() ? 10000000u : 1000000000u;
+        uint64_t left = until_ns - now < piece ? until_ns - now : piece;
+        dump_moved_->wait_for(lock, std::chrono::nanoseconds(left));
+    }
     DumpRequest **link = &dump_requests_;
     while (*link != &request)
         link = &(*link)->next;
     *link = request.next;
-}
-
-void Shard::answer_locked() noexcept {
-    dump_asked_.store(false, std::memory_order_relaxed);
-    while (DumpRequest *request = dump_requests_) {
-        dump_requests_ = request->next;
-        dump(request->text);
-        request->answered = true;
-        request->moved.notify_one();
-    }
-}
-
-void Shard::answer_dumps() noexcept {
-    dump_due_ = false;
-    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
-    answer_locked();
-}
-
-void Shard::end_of_thread() noexcept {
-    std::lock_guard<std::mutex> guard(engine_.inspect_lock());
-    over_ = true;
-    answer_locked();
-}
-
-// Whom no thread runs now, this one may tell of, as if it did: claim_shard() waits until it has.
-bool Engine::dump_idle_locked(Shard &shard, Text &text) noexcept {
-    if (!host_driven() || shard.thread() != 0 || !shard.bind_once(os::thread_self()))
-        return false;
-    shard.dump(text);
-    shard.unbind();
-    return true;
-}
-
-// True: it is told of. Nobody runs it any more: here.
-bool Engine::ask(Shard &shard, uint64_t until_ns, Text &text) noexcept {
-    std::unique_lock<std::mutex> lock(inspect_lock_);
-    if (shard.over()) {
-        shard.dump(text);
-        return true;
-    }
-    if (dump_idle_locked(shard, text))
-        return true;
-    DumpRequest request(text);
-    shard.ask(request);
-    lock.unlock();
-    shard.nudge();
-    lock.lock();
-    while (!request.answered) {
-        uint64_t now = os::now_ns();
-        bool told = dump_idle_locked(shard, text);
-        if (told || now >= until_ns) {
-            shard.ask_no_more(request);
-            return told;
-        }
-        // In pieces: chrono overflows on far ends, and who stops running a shard says so to nobody.
-        uint64_t piece = host_driven() ? 10000000u : 1000000000u;
-        uint64_t left = until_ns - now < piece ? until_ns - now : piece;
-        request.moved.wait_for(lock, std::chrono::nanoseconds(left));
-    }
-    return true;
-}
-
-bool Engine::dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept {
-    bool host_stopped = host_driven() && state() == FERRY_ENGINE_STOPPED;
-    if (shard.thread() == os::thread_self() || host_stopped) {
-        shard.dump(text);
-        return true;
-    }
-    return ask(shard, until_ns, text);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------
@@ -374,17 +389,13 @@ void Engine::dump(uint64_t timeout_ns, Text &text) noexcept {
     dump_engine(text, info);
     text.add(",\n");
     {
-        uint64_t end =
-            timeout_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(os::now_ns(), timeout_ns);
         Members list(text, "shards", '[', ']');
+        DumpRequest request(list, shard_count_);
+        gather(request,
+               timeout_ns == FERRY_FOREVER ? UINT64_MAX : add_saturating(os::now_ns(), timeout_ns));
         for (uint32_t i = 0; i < shard_count_; ++i) {
-            list.next();
-            // Who does not answer leaves the others their part of the time.
-            uint64_t now = os::now_ns();
-            uint64_t part = end > now ? (end - now) / (shard_count_ - i) : 0;
-            uint64_t until = end == UINT64_MAX ? end : now + part;
-            if (!dump_shard(*shards_[i], until, text))
-                dump_silent(text, *shards_[i]);
+            if (request.waits_for(*shards_[i]))
+                dump_silent(list.next(), *shards_[i]);
         }
     }
     text.add(",\n");

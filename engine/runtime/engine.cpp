@@ -94,7 +94,7 @@ ferry_status Engine::start_threads() noexcept {
 ferry_status Engine::wait_until_begun(ShardThread &one) noexcept {
     std::unique_lock<std::mutex> lock(life_mutex_);
     while (!one.begun)
-        thread_moved_.wait(lock);
+        thread_moved_->wait(lock);
     return one.status;
 }
 
@@ -108,19 +108,19 @@ void Engine::thread_entry(void *shard_thread) {
         std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
         self->status = status;
         self->begun = true;
-        self->engine->thread_moved_.notify_all();
+        self->engine->thread_moved_->notify_all();
     }
     shard.work();
     while (!shard.quiet()) {
         shard.poll(UINT64_MAX);
         shard.work();
     }
-    shard.end_of_thread();
+    shard.end();
     shard.bind(0); // The thread's identity may be given to another one.
     self->engine->threads_here_.remove(os::thread_self());
     std::lock_guard<std::mutex> guard(self->engine->life_mutex_);
     self->ended = true;
-    self->engine->thread_moved_.notify_all();
+    self->engine->thread_moved_->notify_all();
 }
 
 Engine::~Engine() {
@@ -343,7 +343,7 @@ bool Engine::wait_for_threads(uint64_t until_ns) noexcept {
                 return false;
             // Far ends are waited for in pieces: chrono overflows on them.
             uint64_t left = until_ns - now < 1000000000u ? until_ns - now : 1000000000u;
-            thread_moved_.wait_for(lock, std::chrono::nanoseconds(left));
+            thread_moved_->wait_for(lock, std::chrono::nanoseconds(left));
         }
         lock.unlock();
         threads_[i].thread.join();
@@ -387,6 +387,8 @@ ferry_status Engine::shut_down_bound(uint64_t timeout_ns) noexcept {
         if (quiet && stop_workers(until)) {
             for (uint32_t i = 0; i < shard_count_; ++i)
                 shards_[i]->settle();
+            if (host_driven())
+                shards_[0]->end();
             watchdog_.stop();
             state_.store(FERRY_ENGINE_STOPPED, std::memory_order_release);
         } else {

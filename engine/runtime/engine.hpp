@@ -9,6 +9,7 @@
 #include "driver/os.hpp"
 #include "driver/worker_pool.hpp"
 #include "runtime/buffers.hpp"
+#include "runtime/condition.hpp"
 #include "runtime/operation.hpp"
 #include "runtime/queue.hpp"
 #include "runtime/thread_table.hpp"
@@ -19,13 +20,13 @@
 #include <ferry/queue.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 
 namespace ferry {
 
 class Shard;
+struct DumpRequest;
 
 class Engine {
   public:
@@ -81,6 +82,8 @@ class Engine {
     void dump(uint64_t timeout_ns, Text &text) noexcept;
     // Between those who ask shards and these; nobody else takes it.
     std::mutex &inspect_lock() noexcept { return inspect_lock_; }
+    // The shard tells all who ask.
+    void answer_locked(Shard &shard) noexcept;
 
     // Counts and depths, of this moment and since creation.
     void metrics(ferry_metrics *metrics) noexcept;
@@ -166,9 +169,8 @@ class Engine {
     ferry_status shut_down_bound(uint64_t timeout_ns) noexcept;
     bool in_callback() noexcept;
     void nudge_all() noexcept;
-    bool dump_idle_locked(Shard &shard, Text &text) noexcept;
-    bool ask(Shard &shard, uint64_t until_ns, Text &text) noexcept;
-    bool dump_shard(Shard &shard, uint64_t until_ns, Text &text) noexcept;
+    void tell_idle_locked(DumpRequest &request) noexcept;
+    void gather(DumpRequest &request, uint64_t until_ns) noexcept;
     void dump_queues(Text &text) noexcept;
     void note_budget(uint64_t end_ns, uint64_t now_ns) noexcept;
     void fill_report(Shard &shard, uint64_t completed_before, ferry_run_report *report) noexcept;
@@ -189,6 +191,8 @@ class Engine {
     Queue *queues_ = nullptr;
     uint32_t queues_made_ = 0; // Under queues_lock_.
     std::mutex inspect_lock_;
+    DumpRequest *dump_requests_ = nullptr; // Under inspect_lock_.
+    Condition dump_moved_;                 // There is a new one, or a shard has told of itself.
     Watchdog watchdog_{*this};
     std::atomic<uint32_t> stopping_shards_{0};
     std::atomic<uint32_t> state_{FERRY_ENGINE_RUNNING};
@@ -203,7 +207,7 @@ class Engine {
     std::atomic<uint64_t> refused_full_{0};
     std::atomic<uint64_t> refused_{0}; // For other reasons.
     std::mutex life_mutex_;
-    std::condition_variable thread_moved_; // Begun or ended.
+    Condition thread_moved_; // Begun or ended.
 
     alignas(64) std::atomic<uint32_t> next_home_{0}; // Every submitter's.
 };

@@ -62,12 +62,12 @@ void Engine::metrics(ferry_metrics *metrics) noexcept {
         shards_[i]->add_metrics(metrics);
     for (Queue *queue = first_queue(); queue != nullptr; queue = queue->next) {
         metrics->submitted += queue->accepted();
+        metrics->stalls += queue->watch().stalls.get();
         if (!queue->alive())
             continue;
         ++metrics->queues;
         metrics->queue_depth += queue->depth();
         metrics->queue_held += queue->held();
-        metrics->stalls += queue->watch().stalls.get();
     }
     metrics->refused_full = refused_full_.load(std::memory_order_relaxed);
     metrics->refused = metrics->refused_full + refused_.load(std::memory_order_relaxed);

@@ -36,7 +36,6 @@
 namespace ferry {
 
 class Engine;
-struct DumpRequest;
 
 // Descriptors that no driver has: on their way between shards. The beginning of a block of the allocator's. A
 // fork's child, where its owner never ends, closes its copies of them and frees it.
@@ -221,11 +220,11 @@ class Shard final : public coro::Scheduler, public driver::Host {
     void dump(Text &text) noexcept;
     // Under the engine's inspect lock: who asks, and what its thread has to answer when it is nudged.
     bool over() const noexcept { return over_; }
-    void ask(DumpRequest &request) noexcept;
-    void ask_no_more(DumpRequest &request) noexcept;
-    void answer_locked() noexcept;
-    // Its thread has ended.
-    void end_of_thread() noexcept;
+    void ask_for_dump() noexcept {
+        dump_asked_.store(true, std::memory_order_relaxed);
+        nudge();
+    }
+    void end() noexcept;
 
     // ---- in a fork's child ----
     void abandon() noexcept;
@@ -417,8 +416,7 @@ class Shard final : public coro::Scheduler, public driver::Host {
     std::atomic<bool> stop_asked_{false};
     std::atomic<bool> hungry_{false}; // A release by another thread should nudge.
     std::atomic<bool> dump_asked_{false};
-    bool over_ = false; // Under the inspect lock, like the next.
-    DumpRequest *dump_requests_ = nullptr;
+    bool over_ = false; // Under the inspect lock.
     Mailbox<Op, &Op::next_cancel> cancels_;
     Mailbox<HandleSlot, &HandleSlot::next_discard> discards_;
     Mailbox<Child, &Child::next_hop> arrivals_; // Children to be run here, or back from elsewhere.

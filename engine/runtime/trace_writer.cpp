@@ -32,9 +32,9 @@ void TraceWriter::put(const Text &text, const char *memory) noexcept {
     used_ += text.size();
 }
 
+// An array, whose end is optional: what a process wrote that died can be looked at.
 static constexpr const char *kHead =
-    "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n"
-    "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"ferry\"}}";
+    "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"ferry\"}}";
 
 // A shard is a thread of the picture's; it gets its name with its first event.
 void TraceWriter::introduce(uint32_t shard) noexcept {
@@ -106,7 +106,7 @@ void TraceWriter::finish() noexcept {
     Text text(memory, sizeof memory);
     if (known_shards_ == 0)
         text.add(kHead);
-    text.add("\n]}\n");
+    text.add("\n]\n");
     put(text, memory);
     flush();
 }

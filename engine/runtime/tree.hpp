@@ -40,11 +40,18 @@ struct Child : Op {
     Child *next_hop;              // On its way between shards.
     Child *next_guest; // Of those that run on a shard which is not their parent's; that shard's.
     Child **guest_link;
-    uint32_t number; // In its tree, from 1; for those who trace.
+    uint32_t number; // In its tree, from 1, or own_child_number(); for those who trace.
     int32_t wanted;  // The status that a cancel from its parent's shard asks for.
     bool running;    // Started and not yet back. Its parent's shard only.
     std::atomic<Away> away;
 };
+
+// The number of the index-th child that an operation makes for itself. The operation may be a child, too: then it
+// is none that its tree has, and of none of its siblings'.
+inline uint32_t own_child_number(const Op &op, uint32_t index) noexcept {
+    uint32_t base = op.child ? static_cast<const Child &>(op).number * (FERRY_CHILDREN_MAX + 1) : 0;
+    return base + index + 1;
+}
 
 // What a request's words[0] points to once it is submitted.
 struct Tree {

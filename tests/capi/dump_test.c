@@ -32,6 +32,7 @@ static char *dump_of(ferry_engine *engine, uint64_t timeout_ns, size_t *size) {
 /* What the checks need: all shards have answered, and op(id) is the operation of that id. */
 #define ANSWERED                                                                                   \
     "want(all(s['answered'] for s in d['shards']), 'answers')\n"                                   \
+    "shards = {s['shard']: s for s in d['shards']}\n"                                              \
     "ops = {o['op']: o for s in d['shards'] for o in s['operations']}\n"                           \
     "handles = {h['handle']: h for s in d['shards'] for h in s['handles']}\n"
 
@@ -117,6 +118,16 @@ static void an_age_is_how_long_it_has_been_there(void **state) {
     free(text);
 }
 
+static void a_far_deadline_is_not_over(void **state) {
+    fixture *f = fixture_open(state);
+    ferry_request request;
+    ferry_prepare_timer(&request, HOUR, 0);
+    request.deadline_ns = FERRY_FOREVER;
+    ferry_op op = fixture_submit(f, &request);
+    fixture_linger(f, 2 * MS);
+    check_dump(f, "want(op['deadline_in_ns'] == 2 ** 63 - 1, op)\n", op);
+}
+
 static void a_composition_is_listed_with_its_children(void **state) {
     fixture *f = fixture_open(state);
     int peer;
@@ -189,7 +200,7 @@ static void a_child_elsewhere_is_told_of_where_it_runs(void **state) {
                "here, there = op['children']\n"
                "want(here['awaits'] == 'receive', op)\n"
                "want(there['state'] == 'elsewhere', op)\n"
-               "guest, = d['shards'][there['shard']]['guests']\n"
+               "guest, = shards[there['shard']]['guests']\n"
                "want(guest['op'] == op['op'] and guest['child'] == 2, guest)\n"
                "want(guest['tag'] == '4711' and guest['awaits'] == 'receive', guest)\n",
                op);
@@ -375,14 +386,89 @@ static void who_hangs_does_not_answer(void **state) {
     }
     size_t size;
     char *text = dump_of(engine, 50 * MS, &size);
-    json_check(text, size,
-               "want([s['answered'] for s in d['shards']] == [False, True], 'answers')\n");
+    json_check(
+        text, size,
+        "want({s['shard']: s['answered'] for s in d['shards']} == {0: False, 1: True}, d)\n");
     free(text);
     atomic_store(&w.stay, false);
     text = dump_of(engine, FERRY_FOREVER, &size);
     json_check(text, size, ANSWERED "want(not ops, 'it has ended')\n");
     free(text);
     end_engine(engine);
+}
+
+/* What one is late for, the others do not need: the time is for all of them together. */
+static void *let_go(void *argument) {
+    watcher *w = argument;
+    sleep_ns(400 * MS);
+    atomic_store(&w->stay, false);
+    return NULL;
+}
+
+static void one_that_is_late_has_the_time_of_all(void **state) {
+    (void)state;
+    watcher w = {.stay = true};
+    ferry_queue *queue;
+    ferry_engine *engine = engine_with(64, &w, &queue);
+    submit_looking(queue, &w, 0);
+    while (atomic_load(&w.calls) == 0) {
+        sleep_ns(MS);
+    }
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, let_go, &w) == 0);
+    size_t size;
+    char *text = malloc(1 << 20);
+    REQUIRE(text != NULL);
+    assert_status(ferry_engine_dump(engine, 20 * SECOND, text, 1 << 20, &size), FERRY_OK);
+    json_check(text, size, ANSWERED "want(sorted(shards) == list(range(64)), 'all of them')\n");
+    free(text);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    end_engine(engine);
+}
+
+/* Each shard is in a callback, and wants to know of the others. */
+typedef struct meeting {
+    pthread_barrier_t all;
+    watcher watchers[3];
+} meeting;
+
+static void look_at_the_others(const ferry_completion *completion, void *user_data) {
+    meeting *m = user_data;
+    watcher *w = &m->watchers[completion->tag];
+    pthread_barrier_wait(&m->all);
+    w->status = ferry_engine_dump(w->engine, FERRY_FOREVER, w->text, sizeof w->text, &w->size);
+    atomic_store(&w->calls, 1);
+}
+
+static void callbacks_of_all_shards_may_ask_at_once(void **state) {
+    (void)state;
+    enum { SHARDS = 3 };
+    meeting m = {0};
+    REQUIRE(pthread_barrier_init(&m.all, NULL, SHARDS) == 0);
+    ferry_queue *queues[SHARDS];
+    ferry_engine *engine = engine_with(SHARDS, &m.watchers[0], &queues[0]);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        ferry_queue_options options = {
+            .struct_size = sizeof options, .mode = FERRY_QUEUE_INLINE, .shard = i + 1};
+        ferry_request request;
+        m.watchers[i].engine = engine;
+        assert_status(ferry_queue_create(engine, &options, &queues[i]), FERRY_OK);
+        ferry_prepare_nop(&request);
+        request.tag = i;
+        request.callback = look_at_the_others;
+        request.user_data = &m;
+        assert_status(ferry_queue_submit(queues[i], &request, 1, NULL, NULL), FERRY_OK);
+    }
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        watcher *w = &m.watchers[i];
+        while (atomic_load(&w->calls) == 0) {
+            sleep_ns(MS);
+        }
+        assert_status(w->status, FERRY_OK);
+        json_check(w->text, w->size, ANSWERED "want(sorted(shards) == [0, 1, 2], 'all')\n");
+    }
+    end_engine(engine);
+    pthread_barrier_destroy(&m.all);
 }
 
 /* A host-driven engine answers within a run, whoever asks; between runs, on its own thread. */
@@ -416,6 +502,38 @@ static void a_host_answers_when_it_runs(void **state) {
         assert_status(ferry_engine_run(f->engine, MS, 0, NULL), FERRY_OK);
     }
     REQUIRE(pthread_join(thread, NULL) == 0);
+}
+
+/* The last turn is over, a worker still waits: whoever asks now is answered when there is nothing left. */
+static void *open_the_fifo(void *argument) {
+    sleep_ns(200 * MS);
+    fixture_open_fifo(argument);
+    return NULL;
+}
+
+static void *ask_for_ever(void *argument) {
+    watcher *w = argument;
+    sleep_ns(100 * MS);
+    w->status = ferry_engine_dump(w->engine, FERRY_FOREVER, w->text, sizeof w->text, &w->size);
+    return NULL;
+}
+
+static void who_asks_during_the_shutdown_is_answered(void **state) {
+    fixture *f = fixture_open(state);
+    char *path = fixture_fifo(f, "fifo");
+    ferry_request request;
+    ferry_prepare_file_load(&request, path, 0);
+    fixture_submit(f, &request);
+    fixture_linger(f, 20 * MS);
+    watcher w = {.engine = f->engine};
+    pthread_t threads[2];
+    REQUIRE(pthread_create(&threads[0], NULL, open_the_fifo, path) == 0);
+    REQUIRE(pthread_create(&threads[1], NULL, ask_for_ever, &w) == 0);
+    assert_status(ferry_engine_shutdown(f->engine, FERRY_FOREVER), FERRY_OK);
+    REQUIRE(pthread_join(threads[0], NULL) == 0);
+    REQUIRE(pthread_join(threads[1], NULL) == 0);
+    assert_status(w.status, FERRY_OK);
+    json_check(w.text, w.size, ANSWERED "want(not ops, 'nothing is left')\n");
 }
 
 static void *ask_without_waiting(void *argument) {
@@ -496,6 +614,7 @@ static void too_small_a_buffer_is_told_what_it_takes(void **state) {
         memset(text, '#', size + 2);
         assert_status(ferry_engine_dump(f->engine, 0, text, capacity, &needed), FERRY_E_LIMIT);
         assert_int_equal(needed, size);
+        assert_int_equal(text[capacity - 1], 0);
         assert_int_equal(text[capacity], '#');
     }
     size_t written;
@@ -607,6 +726,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_EVERY_DRIVE(each_kind_says_what_it_awaits),
         ON_EACH_SHARDS(an_age_is_how_long_it_has_been_there),
+        ON_EACH_SHARDS(a_far_deadline_is_not_over),
         ON_EACH_SHARDS(a_composition_is_listed_with_its_children),
         ON_EACH_SHARDS(a_retry_waits_for_its_pause),
         TEST_ON(a_child_elsewhere_is_told_of_where_it_runs, two),
@@ -618,7 +738,10 @@ int main(void) {
         ON_HOST(what_the_budget_leaves_is_on_its_way_in),
         PLAIN(a_callback_sees_itself_running),
         PLAIN(who_hangs_does_not_answer),
+        PLAIN(one_that_is_late_has_the_time_of_all),
+        PLAIN(callbacks_of_all_shards_may_ask_at_once),
         ON_HOST(a_host_answers_when_it_runs),
+        ON_EVERY_DRIVE(who_asks_during_the_shutdown_is_answered),
         ON_HOST(a_host_that_does_not_run_does_not_answer),
         PLAIN(any_thread_answers_for_one_that_nobody_runs),
         PLAIN(an_engine_that_never_ran_is_told_of),

@@ -263,6 +263,48 @@ static void a_fork_may_come_at_any_moment(void **state) {
     }
 }
 
+/* Whoever waits in the shutdown waits in the parent, and the child does not wait for that. */
+static void stay_a_while(const ferry_completion *completion, void *user_data) {
+    (void)completion;
+    atomic_store((atomic_int *)user_data, 1);
+    sleep_ns(500 * MS);
+}
+
+static void *shut_down(void *argument) {
+    REQUIRE(ferry_engine_shutdown(argument, FERRY_FOREVER) == FERRY_OK);
+    return NULL;
+}
+
+static int destroy_it(void *engine) {
+    return ferry_engine_destroy(engine) == FERRY_OK ? 0 : 1;
+}
+
+static void a_fork_may_come_in_the_midst_of_the_shutdown(void **state) {
+    (void)state;
+    ferry_engine_options options = {.struct_size = sizeof options, .shards = 1};
+    ferry_queue_options queue_options = {.struct_size = sizeof queue_options,
+                                         .mode = FERRY_QUEUE_INLINE};
+    ferry_engine *engine;
+    ferry_queue *queue;
+    ferry_request request;
+    atomic_int stays = 0;
+    assert_status(ferry_engine_create(&options, &engine), FERRY_OK);
+    assert_status(ferry_queue_create(engine, &queue_options, &queue), FERRY_OK);
+    ferry_prepare_nop(&request);
+    request.callback = stay_a_while;
+    request.user_data = &stays;
+    assert_status(ferry_queue_submit(queue, &request, 1, NULL, NULL), FERRY_OK);
+    while (atomic_load(&stays) == 0) {
+        sleep_ns(MS);
+    }
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, shut_down, engine) == 0);
+    sleep_ns(100 * MS);
+    assert_int_equal(run_in_child(destroy_it, engine), 0);
+    pthread_join(thread, NULL);
+    assert_status(ferry_engine_destroy(engine), FERRY_OK);
+}
+
 static int destroy_and_count(void *argument) {
     const family *p = argument;
     CHILD_CHECK(ferry_engine_destroy(p->f->engine) == FERRY_OK);
@@ -315,6 +357,7 @@ int main(void) {
         TEST_ON(the_child_frees_what_was_copied, host),
         ON_EACH_SHARDS(a_child_may_ignore_the_engine),
         ON_EACH_SHARDS(a_fork_may_come_at_any_moment),
+        PLAIN(a_fork_may_come_in_the_midst_of_the_shutdown),
     };
     return RUN_SUITE(tests);
 }

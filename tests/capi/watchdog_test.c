@@ -170,6 +170,8 @@ static void a_dispatched_callback_is_told_of(void **state) {
             assert_true(ferry_queue_dispatch(w.queue, 0, 0) >= 0);
         }
         assert_int_equal(metrics_of(&w).stalls, 1);
+        assert_status(ferry_queue_destroy(w.queue), FERRY_OK);
+        assert_int_equal(metrics_of(&w).stalls, 1);
         end(&w);
         assert_int_equal(w.count, 2);
         assert_line(&w, 0, "a dispatched callback of FERRY_OP_NOP", op,

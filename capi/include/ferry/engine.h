@@ -113,7 +113,8 @@ typedef struct ferry_engine_info {
     uint64_t ops_in_flight; /**< Accepted requests whose final completion is not in a ring yet. */
     uint64_t handles_open;  /**< Handles not closed yet. */
     uint64_t buffers_lent;  /**< Buffers not released yet. */
-    uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet. */
+    uint64_t buffer_bytes_lent; /**< Bytes of loaded files not released yet, and of the places
+                                     for the results of compositions, from their beginning on. */
     uint32_t workers;           /**< Worker threads alive, for files and for names. */
     uint32_t workers_detached;  /**< Of these, held by the system for operations that have ended. */
     const char *driver;         /**< "uv", "uring" with a ring, "sim". A static string. */

@@ -22,14 +22,14 @@ typedef void (*ferry_text_fn)(const char *text, size_t size, void *user_data);
  *
  * A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells:
  * about a quarter of a microsecond for each operation. One that does not answer in time, because it is
- * stuck in a callback or its host does not run it any more, is in the text with "answered": false. On
- * the engine's own thread, callbacks included, and while an engine has no thread yet, nothing is waited
- * for.
+ * stuck in a callback or its host does not run it any more, is in the text with "answered": false. A
+ * thread of the engine's own, callbacks included, tells of its own shard at once, and goes on answering
+ * others while it waits for theirs. Nothing is waited for when no thread runs the engine.
  *
  * @param[in]  engine      The engine; also one that has been shut down.
- * @param[in]  timeout_ns  How long to wait for all shards together; 0 = do not wait, FERRY_FOREVER.
- * @param[out] text        Where to write it, with a zero behind; NULL = only ask for its size. Filled in part
- *                         when capacity does not suffice. @borrowed
+ * @param[in]  timeout_ns  How long to wait for all shards together; 0 = for none, FERRY_FOREVER.
+ * @param[out] text        Where to write it, with a zero behind; NULL = only ask for its size. Filled in part,
+ *                         and ended by a zero, when capacity does not suffice. @borrowed
  * @param[in]  capacity    Bytes there.
  * @param[out] size_out    The text's size without the zero: capacity must be larger. It changes with each
  *                         call, so leave some room. 0 on other failures. @borrowed
@@ -61,7 +61,7 @@ typedef struct ferry_metrics {
     uint64_t handles_open;      /**< Now: handles. */
     uint64_t connections;       /**< Accepted connections. */
     uint64_t buffers_lent;      /**< Now: buffers not released. */
-    uint64_t buffer_bytes_lent; /**< Now: bytes of loaded files not released. */
+    uint64_t buffer_bytes_lent; /**< Now: as @ref ferry_engine_info.buffer_bytes_lent. */
     uint64_t bytes_received;    /**< From streams, as told in completions; by copies, too. */
     uint64_t bytes_sent;        /**< To streams, taken by the system; by copies, too. */
     uint64_t bytes_read;        /**< From files. */
@@ -141,7 +141,7 @@ FERRY_API ferry_status ferry_trace_writer_create(const ferry_trace_writer_option
 FERRY_API void ferry_trace_writer_event(const ferry_trace_event *event, void *user_data);
 
 /**
- * End the trace's JSON, hand over what is left of it and free the writer. The engines that tell it of
+ * End the trace's JSON (an array, whose closing bracket readers of the format do without), hand over what is left of it and free the writer. The engines that tell it of
  * their events are stopped by then. In a fork's child it only frees.
  *
  * @param[in] writer  NULL is fine. @owned

@@ -902,7 +902,7 @@ pub struct ferry_engine_info {
     pub handles_open: u64,
     /// Buffers not released yet.
     pub buffers_lent: u64,
-    /// Bytes of loaded files not released yet.
+    /// Bytes of loaded files not released yet, and of the places for the results of compositions, from their beginning on.
     pub buffer_bytes_lent: u64,
     /// Worker threads alive, for files and for names.
     pub workers: u32,
@@ -1009,7 +1009,7 @@ pub struct ferry_metrics {
     pub connections: u64,
     /// Now: buffers not released.
     pub buffers_lent: u64,
-    /// Now: bytes of loaded files not released.
+    /// Now: as ferry_engine_info.buffer_bytes_lent.
     pub buffer_bytes_lent: u64,
     /// From streams, as told in completions; by copies, too.
     pub bytes_received: u64,
@@ -1499,7 +1499,7 @@ extern "C" {
         size: usize,
         mode: u32,
     );
-    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or its host does not run it any more, is in the text with "answered": false. On the engine's own thread, callbacks included, and while an engine has no thread yet, nothing is waited for.
+    /// Tell of all that is in flight, as JSON: each operation with its age, its state and what it awaits, a composition's with its children; queues, handles, lent buffers. docs/pages/inspecting.md explains it. A shard's memory is its thread's, so each shard is asked, and its loop stands still while it tells: about a quarter of a microsecond for each operation. One that does not answer in time, because it is stuck in a callback or its host does not run it any more, is in the text with "answered": false. A thread of the engine's own, callbacks included, tells of its own shard at once, and goes on answering others while it waits for theirs. Nothing is waited for when no thread runs the engine.
     ///
     /// Returns: FERRY_OK, FERRY_E_LIMIT (capacity does not suffice), FERRY_E_INVALID, FERRY_E_FORKED.
     ///
@@ -1543,7 +1543,7 @@ extern "C" {
     ///
     /// Threads: any
     pub fn ferry_trace_writer_event(event: *const ferry_trace_event, user_data: *mut c_void);
-    /// End the trace's JSON, hand over what is left of it and free the writer. The engines that tell it of their events are stopped by then. In a fork's child it only frees.
+    /// End the trace's JSON (an array, whose closing bracket readers of the format do without), hand over what is left of it and free the writer. The engines that tell it of their events are stopped by then. In a fork's child it only frees.
     ///
     /// Returns: FERRY_OK, FERRY_E_INVALID (no writer).
     ///
